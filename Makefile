@@ -1,0 +1,36 @@
+# The two commands are `make up` and `make test`; both do all the set-up themselves.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: up test test-slow lint install lock clean
+
+up: install
+	$(VENV)/bin/partyline up
+
+test: install lint
+	$(VENV)/bin/pytest -m "not slow"
+
+test-slow: install
+	$(VENV)/bin/pytest -m slow
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+install: $(STAMP)
+
+$(STAMP): requirements/runtime.txt requirements/dev.txt pyproject.toml scripts/install
+	PYTHON=$(PYTHON) scripts/install $(VENV)
+	touch $@
+
+# Rewrites the lock files from the .in files (needs pip-tools).
+lock:
+	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--strip-extras --allow-unsafe --upgrade -o requirements/runtime.txt requirements/runtime.in
+	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--strip-extras --allow-unsafe --upgrade -c requirements/runtime.txt -o requirements/dev.txt requirements/dev.in
+
+clean:
+	rm -rf $(VENV) build *.egg-info

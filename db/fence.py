@@ -1,0 +1,34 @@
+"""The fence between who stores and who tightens: an advisory lock for each shard of sessions.
+
+A writer holds the shared side from before it judges its rows until its commit. Whoever tightens takes the
+exclusive side before changing anything: so it waits for the writers that judged by the old precision, and
+those that come after see the new one (G3). Locks are taken in one order: fence, user, session, member.
+"""
+
+from __future__ import annotations
+
+from db.pool import Connection
+
+FENCE_CLASS = 0x50415254  # "PART"; the same number stands in the SQL functions
+SHARDS = 8
+"""Shards of sessions; a power of two, because the SQL takes the last three bits of the id."""
+
+
+def shard_of(session_id: int, shards: int = SHARDS) -> int:
+    """The shard of a session, from 0. Raises `ValueError` without a shard."""
+    if shards < 1:
+        raise ValueError("there must be at least one shard")
+    return session_id % shards
+
+
+async def hold_exclusive(connection: Connection, session_id: int) -> None:
+    """Waits for the writers of the session's shard; they wait for us until this transaction ends.
+
+    Must be the first statement of its transaction that locks anything.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", FENCE_CLASS, shard_of(session_id))
+
+
+async def hold_shared(connection: Connection, shard: int) -> None:
+    """The writer's side, until this transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", FENCE_CLASS, shard)

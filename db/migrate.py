@@ -1,0 +1,173 @@
+"""Brings a database to a revision, or shows the SQL that would. Synchronous; never half done.
+
+Everything runs in one transaction under an advisory lock. Every failure is a `MigrationError` of one
+sentence; no password is ever in it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.util.exc import CommandError
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+MINIMUM_VERSION = 150_000
+"""PostgreSQL's `server_version_num`: 15, the product's base."""
+
+EXTENSIONS = ("timescaledb", "postgis")
+LOGIN_ROLES = ("partyline_gateway", "partyline_writer", "partyline_keeper", "partyline_reader")
+
+ADVISORY_KEY = 0x7061727479  # "party"
+TURN_TIMEOUT_S = 60
+"""How long a migrator waits for another one to finish."""
+LOCK_TIMEOUT_S = 5
+"""How long a statement may wait for a table that is in use; then the whole migration is undone."""
+
+PASSWORD_ATTEMPTS = 5
+
+ALEMBIC_INI = Path(__file__).parent / "alembic.ini"
+
+
+class MigrationError(RuntimeError):
+    """Why a database was not migrated, in one sentence that names the mend. Nothing was changed."""
+
+
+def engine_of(url: str) -> Engine:
+    """An engine for one migration. libpq reads the URL itself, so all its forms are fine.
+
+    Raises `MigrationError` for what is not a URL or connection string.
+    """
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:
+        # libpq's message repeats parts of the URL, the password among them.
+        raise MigrationError("the database's URL is not of the form postgresql://user@host:port/name") from None
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+
+
+def refusal(version_num: int, available: set[str]) -> str | None:
+    """Why this server will not do, or `None`. `available`: names of the extensions it could create."""
+    if version_num < MINIMUM_VERSION:
+        return (
+            f"the server is PostgreSQL {version_num // 10_000}, but Partyline needs "
+            f"{MINIMUM_VERSION // 10_000} or newer: use another server"
+        )
+    missing = [name for name in EXTENSIONS if name not in available]
+    if missing:
+        return f"the server has no {' and no '.join(missing)}: install the extension there and migrate again"
+    return None
+
+
+def check_server(connection: Connection) -> None:
+    """Raises `MigrationError` when the server is too old, or without an extension that is needed."""
+    version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
+    available = connection.execute(text("SELECT name FROM pg_available_extensions")).scalars()
+    reason = refusal(version, set(available))
+    if reason:
+        raise MigrationError(reason)
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Brings the database up to the revision. Raises `MigrationError`."""
+    _run(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Takes the database down to the revision (`base`: nothing of ours is left). Raises `MigrationError`."""
+    _run(url, lambda config: command.downgrade(config, revision))
+
+
+def review_sql(url_or_dialect: str = "postgresql", revision: str = "head") -> str:
+    """The SQL that an upgrade would run, for review: what `alembic upgrade --sql` writes.
+
+    Of an empty database for the word `postgresql`; of a given database, from where it is now, for a URL.
+    Raises `MigrationError`.
+    """
+    span = revision
+    if url_or_dialect != "postgresql":
+        start = current(url_or_dialect)
+        span = f"{start}:{revision}" if start else revision
+    written = io.StringIO()
+    try:
+        command.upgrade(Config(ALEMBIC_INI, output_buffer=written), span, sql=True)
+    except CommandError as error:
+        raise MigrationError(str(error)) from None
+    return written.getvalue()
+
+
+def current(url: str) -> str | None:
+    """The revision a database is at; `None` before the first. Raises `MigrationError`."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        raise MigrationError(_sentence(error)) from None
+    finally:
+        engine.dispose()
+
+
+def set_role_passwords(url: str, passwords: Mapping[str, str]) -> None:
+    """Gives our login roles their passwords: `{"partyline_gateway": "…", …}`.
+
+    Only the SCRAM verifier travels, so that no server log has a password. Raises `MigrationError` for a
+    role that is not ours, an empty password, and what the server refuses.
+    """
+    unknown = sorted(set(passwords) - set(LOGIN_ROLES))
+    if unknown:
+        raise MigrationError(f"only these roles have a password: {', '.join(LOGIN_ROLES)}")
+    if not all(passwords.values()):
+        raise MigrationError("a password must not be empty")
+    for attempt in range(1, PASSWORD_ATTEMPTS + 1):
+        try:
+            _alter_roles(url, passwords)
+            return
+        except psycopg.errors.InternalError_:
+            # Roles are the whole server's: somebody else altered the same one ("concurrently updated").
+            if attempt == PASSWORD_ATTEMPTS:
+                raise MigrationError("the roles are being altered by somebody else: try again") from None
+        except psycopg.Error as error:
+            raise MigrationError(_sentence(error)) from None
+
+
+def _alter_roles(url: str, passwords: Mapping[str, str]) -> None:
+    engine_of(url).dispose()  # refuses a malformed URL before the driver can repeat it
+    with psycopg.connect(url) as connection:
+        for role in sorted(passwords):
+            verifier = connection.pgconn.encrypt_password(
+                passwords[role].encode(), role.encode(), b"scram-sha-256"
+            )
+            connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                    sql.Identifier(role), sql.Literal(verifier.decode())
+                )
+            )
+
+
+def _run(url: str, step: Callable[[Config], None]) -> None:
+    config = Config(ALEMBIC_INI)
+    config.attributes["url"] = url
+    try:
+        step(config)
+    except (DBAPIError, psycopg.Error) as error:
+        raise MigrationError(_sentence(error)) from None
+    except CommandError as error:
+        raise MigrationError(str(error)) from None
+
+
+def _sentence(error: DBAPIError | psycopg.Error) -> str:
+    """What the server said, without the statement, its values or a traceback."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    said = ""
+    if isinstance(cause, psycopg.Error):
+        said = cause.diag.message_primary or str(cause).strip().splitlines()[-1]
+    return f"the database was left as it was: {said or type(cause).__name__}"

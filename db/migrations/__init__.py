@@ -1,0 +1,1 @@
+"""The database's shape, as SQL files in `sql/` and thin Alembic versions that name them."""

@@ -1,0 +1,52 @@
+"""Alembic's way in: all migrations in one transaction, one migrator at a time, and never waiting long.
+
+The URL comes from `db.migrate` or from PARTYLINE_DATABASE_URL; `--sql` needs none.
+"""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+
+from db.migrate import ADVISORY_KEY, LOCK_TIMEOUT_S, TURN_TIMEOUT_S, MigrationError, check_server, engine_of
+
+
+def take_turn() -> None:
+    """Waits for another migrator, then lets no statement wait long for a table that is in use."""
+    context.execute(f"SET LOCAL lock_timeout = '{TURN_TIMEOUT_S}s'")
+    context.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_KEY})")
+    context.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+
+
+def run_offline() -> None:
+    """Writes the SQL instead of running it."""
+    context.configure(dialect_name="postgresql", transactional_ddl=True)
+    with context.begin_transaction():
+        take_turn()
+        context.run_migrations()
+
+
+def run_online() -> None:
+    """Migrates the database of the URL."""
+    url = context.config.attributes.get("url") or os.environ.get("PARTYLINE_DATABASE_URL")
+    if not url:
+        raise MigrationError("set PARTYLINE_DATABASE_URL to the database's URL")
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            check_server(connection)
+            context.configure(connection=connection, transaction_per_migration=False)
+            with context.begin_transaction():
+                take_turn()
+                context.run_migrations()
+            # The check above has opened the transaction, so closing it is ours too.
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+if context.is_offline_mode():
+    run_offline()
+else:
+    run_online()

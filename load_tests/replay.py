@@ -1,0 +1,337 @@
+"""Plays recorded tracks as a party: one honest phone a track, each fix at its time, and an account of all.
+
+Knows no terminal: the caller passes in the wall clock, the randomness, the wish to stop, and what is to be
+told of the progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+from load_tests.account import MemberAccount, ReplayAccount
+from load_tests.cannot_start import CannotStart
+from load_tests.party_file import SavedMember, SavedParty
+from load_tests.party_http import create_party, stream_url
+from load_tests.phone import Phone
+from load_tests.readings import Track
+from load_tests.shift import Shift, Timing, due_s, shifts, started_at, timing
+from protocol.client import ClientSession
+from protocol.client_events import Acked, Event, PrecisionSeen, Welcomed
+from protocol.close_codes import CloseCode
+from protocol.codec import Codec
+from protocol.limits import MAX_FIXES, MAX_NAME, WINDOW_MS
+from protocol.options import Options, RoughCell
+from protocol.precision import Precision, coarsest
+
+MAX_TRACKS = 499
+"""A session has at most 500 members, and the host is one."""
+IN_FLIGHT = 2_000
+"""As fast as can be means: a member has at most so many fixes that are not settled."""
+JOIN_S = 30.0
+"""Seconds in which all members must be welcomed."""
+LOOK_S = 0.1
+"""Seconds between two looks at the progress."""
+
+
+class Outcome(StrEnum):
+    """How a replay ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """How to play. `speed` is `None` for as fast as the acks allow."""
+
+    base: str
+    codec: Codec
+    speed: float | None = 1.0
+    shift_to_now: bool = False
+    precision: Precision = Precision.EXACT
+    rough_cell_m: RoughCell = 500
+    live_only: bool = False
+    ttl_hours: int | None = None
+    batch: int | None = None
+    """Fixes in a message; `None`: one at a set speed, as many as the wire takes without one."""
+    timeout_s: float = 60.0
+    """Give up when all is sent and nothing was settled for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Sums over all members, in fixes."""
+
+    read: int
+    offered: int
+    acked: int
+    rejected: int
+    held: int
+
+
+@dataclass(slots=True)
+class _Player:
+    track: Track
+    timing: Timing
+    shift: Shift
+    phone: Phone = field(init=False)
+    windows: set[int] = field(default_factory=set)
+    precision: Precision = Precision.EXACT
+    m: int | None = None
+
+    def seen(self, event: Event) -> None:
+        if isinstance(event, Acked):
+            self.windows.update(at // WINDOW_MS for at in event.times)
+        elif isinstance(event, Welcomed):
+            self.m = event.welcome.you
+            self.precision = coarsest(self.precision, event.welcome.precision)
+        elif isinstance(event, PrecisionSeen):
+            self.precision = coarsest(self.precision, event.precision)
+
+
+class Replay:
+    """One replay: `join`, `play`, `close`, then `account` and `saved`."""
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        play: Play,
+        *,
+        now_ms: int,
+        random: Random,
+        resume: SavedParty | None = None,
+    ) -> None:
+        """Raises `CannotStart` for more tracks than a session has members."""
+        self._play, self._now_ms, self._random = play, now_ms, random
+        self._all = list(tracks)
+        usable = [track for track in tracks if track.readings]
+        if len(usable) > MAX_TRACKS:
+            raise CannotStart(
+                f"These are {len(usable)} tracks; a party has room for {MAX_TRACKS}: give fewer files."
+            )
+        timings = [timing(track.readings) for track in usable]
+        moved = shifts(timings, now_ms, play.speed, to_now=play.shift_to_now)
+        self._players = [_Player(*each) for each in zip(usable, timings, moved, strict=True)]
+        self.party = resume
+        for player in self._players:
+            known = resume.members.get(player.track.member) if resume else None
+            if known is not None:
+                player.shift = Shift(known.delta_ms, player.shift.origin)
+                player.windows.update(known.windows)
+
+    # --- the way of a replay ---------------------------------------------------------------------
+
+    async def join(self) -> SavedParty:
+        """Make the session if there is none, and bring in all members. Raises `CannotStart`."""
+        party = self.party = self.party or await self._create()
+        for player in self._players:
+            player.phone = self._phone(party, player)
+            player.phone.start()
+        try:
+            async with asyncio.timeout(JOIN_S):
+                for player in self._players:
+                    await player.phone.joined()
+        except TimeoutError:
+            raise CannotStart(
+                f"The server at {self._play.base} takes no WebSocket at /v1/stream; look at its log."
+            ) from None
+        for player in self._players:
+            if player.phone.gave_up is not None:
+                raise CannotStart(_why_not(player.phone.gave_up))
+        return self.saved()
+
+    async def play(self, stop: asyncio.Event, report: Callable[[Progress], None]) -> Outcome:
+        """Send every fix at its time and wait for what becomes of it."""
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        feeders = [asyncio.create_task(self._feed(player, start)) for player in self._players]
+        before, moved_at = self.progress(), start
+        try:
+            while True:
+                now = self.progress()
+                report(now)
+                if now != before:
+                    before, moved_at = now, clock()
+                all_sent = all(feeder.done() for feeder in feeders)
+                if all_sent and all(self._is_settled(player) for player in self._players):
+                    return Outcome.DONE
+                if (all_sent or self._play.speed is None) and clock() - moved_at >= self._play.timeout_s:
+                    return Outcome.STALLED
+                try:
+                    await asyncio.wait_for(stop.wait(), LOOK_S)
+                except TimeoutError:
+                    continue
+                return Outcome.STOPPED
+        finally:
+            for feeder in feeders:
+                feeder.cancel()
+            await asyncio.wait(feeders)
+            for feeder in feeders:
+                if not feeder.cancelled() and (error := feeder.exception()):
+                    raise error
+
+    async def close(self) -> None:
+        """Take all phones off the network. May come twice, and before `join`."""
+        await asyncio.gather(*(p.phone.stop() for p in self._players if hasattr(p, "phone")))
+
+    # --- what can be said about it ---------------------------------------------------------------
+
+    def progress(self) -> Progress:
+        accounts = [player.phone.session.account for player in self._players]
+        return Progress(
+            read=sum(len(player.track.readings) for player in self._players),
+            offered=sum(one.offered for one in accounts),
+            acked=sum(one.acked for one in accounts),
+            rejected=sum(sum(one.rejected.values()) for one in accounts),
+            held=sum(one.held for one in accounts),
+        )
+
+    def saved(self) -> SavedParty:
+        """The party as it is to be kept for a later replay of the same file; call it after `join`."""
+        assert self.party is not None  # noqa: S101  (join made it)
+        for player in self._players:
+            token = player.phone.session.member_token
+            self.party.members[player.track.member] = SavedMember(
+                token, player.shift.delta_ms, sorted(player.windows)
+            )
+        return self.party
+
+    def account(self, outcome: Outcome) -> ReplayAccount:
+        """The account so far; call it after `join`."""
+        party = self.saved()
+        played = {player.track.member: player for player in self._players}
+        return ReplayAccount(
+            session=party.session,
+            started_at=party.started_at,
+            outcome=outcome.value,
+            precision_seen=coarsest(party.precision, *(player.precision for player in self._players)),
+            live_only=party.live_only,
+            members=[_member_account(track, played.get(track.member)) for track in self._all],
+        )
+
+    # --- the parts of it -------------------------------------------------------------------------
+
+    async def _create(self) -> SavedParty:
+        play = self._play
+        begin = started_at(
+            [player.timing for player in self._players],
+            [player.shift.delta_ms for player in self._players],
+            self._now_ms,
+        )
+        made = await create_party(
+            play.base,
+            display_name="Replay",
+            precision=play.precision,
+            options=Options(
+                rough_cell_m=play.rough_cell_m,
+                max_members=max(50, len(self._players) + 1),
+                ttl_hours=play.ttl_hours,
+                live_only=play.live_only,
+                started_at=begin,
+            ),
+        )
+        return SavedParty(
+            session=made.session,
+            sharable_token=made.sharable_token,
+            join_url=made.join_url,
+            host_member_token=made.host.member_token,
+            precision=made.precision,
+            live_only=play.live_only,
+            started_at=begin,
+        )
+
+    def _phone(self, party: SavedParty, player: _Player) -> Phone:
+        known = party.members.get(player.track.member)
+        session = ClientSession(
+            self._play.codec,
+            name=_display_name(player.track.member),
+            token=party.sharable_token,
+            member_token=known.member_token if known else "",
+        )
+        batch = self._play.batch or (MAX_FIXES if self._play.speed is None else 1)
+        return Phone(
+            session,
+            self._play.codec,
+            stream_url(self._play.base),
+            batch=batch,
+            jitter=self._random.random,
+            seen=player.seen,
+        )
+
+    async def _feed(self, player: _Player, start: float) -> None:
+        clock = asyncio.get_running_loop().time
+        phone, speed = player.phone, self._play.speed
+        for index, reading in enumerate(player.track.readings):
+            if speed is None:
+                await phone.room(IN_FLIGHT)
+                wait_s = 0.0
+            else:
+                wait_s = start + due_s(player.timing, index, player.shift.origin, speed) - clock()
+            if wait_s > 0 or index % MAX_FIXES == 0:
+                await asyncio.sleep(max(0.0, wait_s))
+            if phone.gave_up is not None:
+                return
+            phone.offer(
+                reading.at + player.shift.delta_ms,
+                reading.lat,
+                reading.lon,
+                acc=reading.acc,
+                spd=reading.spd,
+                alt=reading.alt,
+            )
+
+    @staticmethod
+    def _is_settled(player: _Player) -> bool:
+        return player.phone.gave_up is not None or player.phone.session.account.held == 0
+
+
+def _member_account(track: Track, player: _Player | None) -> MemberAccount:
+    """`player` is `None` for a track that has no usable fix at all."""
+    if player is None:
+        return MemberAccount(track.member, None, 0, 0, dict(track.unusable), 0, 0, {}, 0, 0, 0, 0, 0, 0)
+    one = player.phone.session.account
+    held = {at // WINDOW_MS for at in player.phone.session.held_times()}
+    return MemberAccount(
+        member=track.member,
+        m=player.m,
+        delta_ms=player.shift.delta_ms,
+        read=len(track.readings),
+        unusable=dict(track.unusable),
+        offered=one.offered,
+        acked=one.acked,
+        rejected={reason.value: count for reason, count in one.rejected.items()},
+        held=one.held,
+        lost=one.lost,
+        sent_again=one.sent_again,
+        connections=player.phone.connections,
+        windows=len(player.windows),
+        held_windows=len(held - player.windows) + one.lost,
+        gave_up=player.phone.gave_up,
+    )
+
+
+def _display_name(label: str) -> str:
+    shown = "".join(letter for letter in label if letter.isprintable()).strip()
+    return shown[:MAX_NAME].strip() or "track"
+
+
+def _why_not(code: int) -> str:
+    match code:
+        case CloseCode.BAD_TOKEN:
+            return (
+                "The server does not know the party's tokens; replay without --resume to make a new session."
+            )
+        case CloseCode.ENDED:
+            return "The session has ended; replay without --resume to make a new one."
+        case CloseCode.FULL:
+            return "The session is full; replay fewer tracks, or without --resume to make a new session."
+        case CloseCode.KICKED:
+            return "A member was removed from the session; replay without --resume to make a new one."
+        case _:
+            name = CloseCode(code).reason if code in list(CloseCode) else "not a Partyline server"
+            return f"The server closed the connection ({code}, {name}); check --url and its log."

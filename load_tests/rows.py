@@ -1,0 +1,32 @@
+"""Counts a session's rows in PostgreSQL, past the server: the independent half of a replay's account."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import asyncpg
+
+CONNECT_S = 10.0
+ANSWER_S = 60.0
+
+_QUERY = files("load_tests").joinpath("count_rows.sql").read_text("utf-8")
+
+
+class CannotCount(Exception):
+    """The text says why, and holds no part of the database's address."""
+
+
+async def count_rows(database_url: str, session: int) -> int:
+    """The rows of the session now. Raises `CannotCount`."""
+    try:
+        connection = await asyncpg.connect(database_url, timeout=CONNECT_S)
+        try:
+            return int(await connection.fetchval(_QUERY, session, timeout=ANSWER_S))
+        finally:
+            await connection.close(timeout=CONNECT_S)
+    except (OSError, TimeoutError):
+        raise CannotCount("the database does not answer") from None
+    except asyncpg.InsufficientPrivilegeError:
+        raise CannotCount("this database user may not read party_positions") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise CannotCount(f"the database refuses ({type(error).__name__})") from None

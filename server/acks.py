@@ -1,0 +1,63 @@
+"""Which fixes of one connection are settled, so that a cumulative `ack` can be said (G1).
+
+Pure. Fixes are kept as runs: consecutive `seq`s that wait for the same window. A run of nothing to
+wait for (a private member's fix, a rejected one) is settled at once, but never overtakes an older run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from protocol.messages import Reject
+from server.windows import Window
+
+
+class _Run:
+    __slots__ = ("first", "last", "window")
+
+    def __init__(self, window: Window | None, seq: int) -> None:
+        self.window = window
+        self.first = seq
+        self.last = seq
+
+
+class AckLedger:
+    """The fixes of one connection that the other side does not know to be settled."""
+
+    __slots__ = ("_runs", "_tail")
+
+    def __init__(self) -> None:
+        self._runs: deque[_Run] = deque()
+        self._tail: _Run | None = None
+
+    def __len__(self) -> int:
+        """Runs that wait."""
+        return len(self._runs)
+
+    def note(self, window: Window | None, seq: int) -> None:
+        """Fix `seq` waits for `window`, or for nothing. `seq` rises from call to call."""
+        tail = self._tail
+        if tail is not None and tail.window is window and tail.last + 1 == seq:
+            tail.last = seq
+            return
+        tail = self._tail = _Run(window, seq)
+        self._runs.append(tail)
+
+    def settle(self) -> tuple[int | None, list[tuple[int, Reject]]]:
+        """The `seq` to ack now (or None), and the fixes to reject before it."""
+        acked = None
+        rejects: list[tuple[int, Reject]] = []
+        runs = self._runs
+        while runs and ((window := runs[0].window) is None or window.done):
+            run = runs.popleft()
+            acked = run.last
+            if window is not None and window.refusal is not None:
+                rejects.extend((seq, window.refusal) for seq in _span(run))
+        if not runs:
+            self._tail = None
+        return acked, rejects
+
+
+def _span(run: _Run) -> Iterator[int]:
+    return iter(range(run.first, run.last + 1))

@@ -1,0 +1,115 @@
+"""Batches in flight: what was handed to the stream and is not known to be committed (G1).
+
+Pure. A batch is one stream entry: rows already in PostgreSQL's binary COPY form, so that the writer only
+joins bytes. The bytes are kept until the commit is known, so that an entry that Redis lost can be put
+back; positions in them are masked, and what a tightening forbids the writer refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from db.positions import pack_row
+from db.fence import shard_of
+from protocol.messages import Reject
+from server.windows import Window, WindowBook, WindowState
+
+
+class Batch:
+    """Rows of one flush and shard."""
+
+    __slots__ = ("entry_id", "payload", "shard", "since_ms", "windows")
+
+    def __init__(self, shard: int, windows: list[Window], now_ms: int) -> None:
+        self.shard = shard
+        self.windows = windows
+        self.since_ms = now_ms
+        """When it was last handed to the stream."""
+        self.entry_id: str | None = None
+        """The stream's id for it; None: not handed over yet, or to be handed over again."""
+        self.payload = b"".join(_pack(window) for window in windows)
+
+    def __repr__(self) -> str:
+        return f"Batch(shard={self.shard}, rows={len(self.windows)}, entry_id={self.entry_id})"
+
+
+def _pack(window: Window) -> bytes:
+    position = window.position
+    return pack_row(
+        window.member.session.id,
+        window.member.user_id,
+        window.start,
+        position.at - window.start,
+        position.lat,
+        position.lon,
+        position.acc,
+        position.precision.value,
+    )
+
+
+class BatchLedger:
+    """All batches of a gateway whose commit is not known."""
+
+    __slots__ = ("_by_entry", "_unsent", "_windows")
+
+    def __init__(self, windows: WindowBook) -> None:
+        self._windows = windows
+        self._unsent: list[Batch] = []
+        self._by_entry: dict[tuple[int, str], Batch] = {}
+
+    def __len__(self) -> int:
+        return len(self._unsent) + len(self._by_entry)
+
+    def collect(self, closed: Iterable[Window], now_ms: int) -> None:
+        """Closed windows become unsent batches, one a shard."""
+        shards: dict[int, list[Window]] = {}
+        for window in closed:
+            if window.state is WindowState.IN_FLIGHT:
+                shards.setdefault(shard_of(window.member.session.id), []).append(window)
+        self._unsent.extend(Batch(shard, rows, now_ms) for shard, rows in shards.items())
+
+    def unsent(self) -> list[Batch]:
+        """Batches to hand to the stream, oldest first."""
+        return list(self._unsent)
+
+    def sent(self, batch: Batch, entry_id: str, now_ms: int) -> None:
+        """The stream has taken `batch`."""
+        self._unsent.remove(batch)
+        batch.entry_id = entry_id
+        batch.since_ms = now_ms
+        self._by_entry[(batch.shard, entry_id)] = batch
+
+    def older_than(self, before_ms: int, most: int) -> list[Batch]:
+        """At most `most` batches handed over before `before_ms` whose fate is not known."""
+        old = []
+        for batch in self._by_entry.values():
+            if batch.since_ms < before_ms:
+                old.append(batch)
+                if len(old) == most:
+                    break
+        return old
+
+    def lost(self, batch: Batch) -> None:
+        """The stream does not have it any more and no commit was told: hand it over again.
+
+        Twice is harmless: the key makes it one row (G2).
+        """
+        if batch.entry_id is not None and self._by_entry.pop((batch.shard, batch.entry_id), None):
+            batch.entry_id = None
+            self._unsent.append(batch)
+
+    def committed(
+        self, shard: int, entry_id: str, refused: Iterable[tuple[int, int, int, str]]
+    ) -> list[Window]:
+        """The writer has committed this entry but for the `refused` rows; returns its windows, settled.
+
+        `refused`: `(session_id, user_id, window start ms, reason)`. An entry that is not known (told
+        twice, or another life of this gateway) changes nothing.
+        """
+        batch = self._by_entry.pop((shard, entry_id), None)
+        if batch is None:
+            return []
+        refusals = {(session, user, start): Reject(reason) for session, user, start, reason in refused}
+        for window in batch.windows:
+            self._windows.settle(window, refusals.get(window.key) if refusals else None)
+        return batch.windows

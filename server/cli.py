@@ -1,0 +1,217 @@
+"""The `partyline` command. It reads the settings, starts one thing, and turns errors into one line.
+
+Exit codes: 0 done, 1 it failed while running, 2 it was asked wrongly (a setting, an argument, an address).
+Commands of other packages are found by their entry points, so that no package imports another's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from server.settings import Settings, SettingsError, read_settings, require
+
+app = typer.Typer(
+    name="partyline",
+    help="Live positions for a party: a WebSocket gateway, a writer, a keeper. Settings: PARTYLINE_*.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Port = Annotated[int, typer.Option(help="TCP port.", min=1, max=65535)]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+MetricsPort = Annotated[int | None, typer.Option(help="Loopback port for /metrics.", min=1, max=65535)]
+
+
+def main() -> None:
+    """The console script."""
+    for command in entry_points(group="partyline.commands"):
+        app.command(command.name)(command.load())
+    app()
+
+
+def _fail(text: str, code: int = 2) -> NoReturn:
+    typer.echo(f"partyline: {text}", err=True)
+    raise typer.Exit(code)
+
+
+def _settings(process: str, *needed: str) -> Settings:
+    from server.logs import set_up_logs  # noqa: PLC0415 - `--help` stays quick
+
+    try:
+        settings = read_settings(os.environ)
+        require(settings, *needed)
+    except SettingsError as error:
+        _fail(str(error))
+    set_up_logs(process=process, level=settings.log_level)
+    return settings
+
+
+def _run(work: Callable[[], None]) -> None:
+    from db.pool import DatabaseUnavailable  # noqa: PLC0415
+
+    try:
+        work()
+    except DatabaseUnavailable as error:
+        _fail(f"{error}; is it running, and is PARTYLINE_DATABASE_URL right?")
+    except OSError as error:
+        _fail(f"{error.strerror or error}")
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@app.command()
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    port: Port = 8080,
+    host: Host = "127.0.0.1",
+    demo: Annotated[bool, typer.Option(help="Play a demo party of five in Seoul.")] = True,
+) -> None:
+    """Everything on this machine: PostgreSQL, Redis, gateway, writer, keeper and a demo party.
+
+    Examples:  partyline up   |   partyline up --data-dir /srv/party --port 9000 --no-demo
+    """
+    from db.embedded.root import StackUnavailable  # noqa: PLC0415
+    from db.migrate import MigrationError  # noqa: PLC0415
+    from server.up import Up, UpError  # noqa: PLC0415
+
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        _fail(str(error))
+    where = (data_dir or settings.data_dir).absolute()
+    if not _is_free(host, port):
+        _fail(f"port {port} is taken: name another one with --port")
+    where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    running = Up(data_dir=where, host=host, port=port, demo=demo, say=lambda text: typer.echo(text, err=True))
+    signal.signal(signal.SIGTERM, _interrupt)
+    code = 0
+    try:
+        running.start()
+        typer.echo(f"\nThe page        {running.http}/")
+        link = running.invitation()
+        if link:
+            typer.echo(f"The invitation  {link}")
+        typer.echo(f"The data        {where}\n\nCtrl-C stops everything.")
+        sys.stdout.flush()
+        running.wait()
+    except KeyboardInterrupt:
+        typer.echo("\nStopping …", err=True)
+    except (StackUnavailable, MigrationError, UpError, OSError) as error:
+        typer.echo(f"partyline: {error}", err=True)
+        code = 1
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        running.stop()
+    raise typer.Exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+@app.command()
+def gateway(port: Port = 8080, host: Host = "127.0.0.1") -> None:
+    """The WebSocket and HTTP gateway, on one port.
+
+    Needs PARTYLINE_DATABASE_URL, PARTYLINE_REDIS_URL and PARTYLINE_MASK_KEY.
+    """
+    from server.gateway import run  # noqa: PLC0415
+
+    settings = _settings("gateway", "database_url", "redis_url", "mask_key")
+    if not _is_free(host, port):
+        _fail(f"port {port} is taken: name another one with --port")
+    _run(lambda: run(settings, host=host, port=port))
+
+
+@app.command()
+def writer(
+    name: Annotated[str, typer.Option(help="Consumer name; keep it across restarts.")] = "writer-1",
+    metrics_port: MetricsPort = None,
+) -> None:
+    """Moves batches from Redis into PostgreSQL. Needs PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL."""
+    from server.worker import run_writer  # noqa: PLC0415
+
+    settings = _settings("writer", "database_url", "redis_url")
+    _run(lambda: run_writer(settings, name=name, metrics_port=metrics_port))
+
+
+@app.command()
+def keeper(metrics_port: MetricsPort = None) -> None:
+    """Drops chunks whose time-to-live has passed. Needs PARTYLINE_DATABASE_URL."""
+    from server.worker import run_keeper  # noqa: PLC0415
+
+    settings = _settings("keeper", "database_url")
+    _run(lambda: run_keeper(settings, metrics_port=metrics_port))
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Option(help="Revision to go up to.")] = "head",
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for review and change nothing.")] = False,
+) -> None:
+    """Brings the database up to date; PARTYLINE_DATABASE_URL names an owner's login.
+
+    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_… and …_READER_… set the roles' passwords.
+    """
+    from db import migrate as migrations  # noqa: PLC0415
+
+    settings = _settings("migrate", *(() if sql else ("database_url",)))
+    try:
+        if sql:
+            typer.echo(migrations.review_sql(settings.database_url or "postgresql", to))
+            return
+        before = migrations.current(settings.database_url)
+        migrations.upgrade(settings.database_url, to)
+        passwords = {
+            f"partyline_{role}": password
+            for role in ("gateway", "writer", "keeper", "reader")
+            if (password := os.environ.get(f"PARTYLINE_{role.upper()}_PASSWORD"))
+        }
+        if passwords:
+            migrations.set_role_passwords(settings.database_url, passwords)
+        after = migrations.current(settings.database_url)
+    except migrations.MigrationError as error:
+        _fail(str(error), 1)
+    typer.echo(f"at revision {after}" + ("" if after != before else " already"))
+
+
+@app.command()
+def doctor() -> None:
+    """Says whether this machine has what `partyline up` needs, and what the settings reach."""
+    from server.doctor import examine  # noqa: PLC0415
+
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        _fail(str(error))
+    healthy = True
+    for finding in examine(settings):
+        typer.echo(f"{'ok  ' if finding.good else 'FAIL'}  {finding.text}")
+        healthy = healthy and finding.good
+    raise typer.Exit(0 if healthy else 1)
+
+
+if __name__ == "__main__":
+    main()

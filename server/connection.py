@@ -1,0 +1,317 @@
+"""One member's connection: from messages to the party's state, and what is said back.
+
+The hot path of a fix is `received` → `_take`: one decode, one masking call, no task, no log line, no
+lock. It does no I/O of its own: the socket and the hub are given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.close_codes import CloseCode
+from protocol.codec import CODECS, DECODE_ERRORS, JSON, Codec
+from protocol.limits import FIXES_BURST, FIXES_PER_S, JOIN_TIMEOUT_S, MAX_FIXES
+from protocol.messages import (
+    Ack,
+    ClientMessage,
+    Error,
+    Fix,
+    FixItem,
+    Fixes,
+    Reject,
+    Rejected,
+    ServerMessage,
+)
+from protocol.server import Phase, Refused, ServerSession, Step
+from server.acks import AckLedger
+from server.admission import check
+from server.frames import data_frame
+from server.masking import LATE, mask
+from server.outbox import Outbox, Overflow
+from server.rate import TokenBucket
+from server.session import Member, positions_frame
+
+if TYPE_CHECKING:
+    from server.hub import Hub
+    from server.websocket import WebSocket
+
+
+class Connection:
+    """The `Peer` of a `WebSocket`."""
+
+    __slots__ = (
+        "_bucket",
+        "_held",
+        "_hub",
+        "_last_seq",
+        "_ledger",
+        "_outbox",
+        "_protocol",
+        "_seen_seq",
+        "_socket",
+        "ack_wanted",
+        "bearer",
+        "codec",
+        "deadline_ms",
+        "member",
+        "throttled_until_ms",
+    )
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._protocol = ServerSession()
+        self._ledger = AckLedger()
+        self._socket: WebSocket | None = None
+        self._outbox: Outbox | None = None
+        self._bucket: TokenBucket | None = None
+        self._last_seq = -1
+        """Highest `seq` taken on this connection."""
+        self._seen_seq = -1
+        """Highest `seq` seen, taken or not."""
+        self._held = False
+        """Fixes were not taken because batches are held; the client will send them again."""
+        self.codec: Codec = JSON
+        self.bearer = ""
+        """The token of the handshake's `Authorization`, until the connection has entered."""
+        self.member: Member | None = None
+        self.deadline_ms = 0
+        """When it must have entered."""
+        self.throttled_until_ms = 0
+        self.ack_wanted = False
+
+    # --- the socket's side ------------------------------------------------------------------------
+
+    def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
+        self._socket = socket
+        self.codec = CODECS.get(subprotocol or JSON.subprotocol, JSON)
+        self._outbox = Outbox(socket.write)
+        self.bearer = bearer
+        now_ms = self._hub.clock()
+        self._bucket = TokenBucket(rate_s=FIXES_PER_S, burst=FIXES_BURST, now_ms=now_ms)
+        self.deadline_ms = now_ms + int(JOIN_TIMEOUT_S * 1000)
+        self._hub.opened(self)
+        return self.codec.text
+
+    def received(self, payload: bytes) -> None:
+        try:
+            message = self.codec.decode_client(payload)
+        except DECODE_ERRORS:
+            self.fail(CloseCode.BAD_FRAME)
+            return
+        if type(message) is Fix and self.member is not None:
+            self._take_all((message,))
+        else:
+            self._step(message)
+
+    def writable(self, yes: bool) -> None:
+        outbox = self._outbox
+        if outbox is None:
+            return
+        if not yes:
+            outbox.paused = True
+            return
+        ack, behind = outbox.resume()
+        if ack is not None:
+            self._say(Ack(seq=ack))
+        if behind is not None and self.member is not None and self._hub.may_send():
+            rows = self.member.session.rows_since(behind)
+            if rows:
+                self.positions(positions_frame(self.codec, self._hub.clock(), rows), len(rows), behind)
+
+    def draining(self) -> None:
+        self.close(CloseCode.GOING_AWAY)
+
+    def lost(self) -> None:
+        if self._protocol.phase is not Phase.CLOSED:
+            self._protocol.closed()
+            self._hub.closed(self)
+
+    # --- from the client ----------------------------------------------------------------------------
+
+    def _step(self, message: ClientMessage) -> None:
+        try:
+            step = self._protocol.step(message)
+        except Refused as refused:
+            self.fail(refused.code)
+            return
+        if step is Step.TAKE and isinstance(message, Fixes):
+            if len(message.items) > MAX_FIXES:
+                self.fail(CloseCode.TOO_LARGE)
+            else:
+                self._take_all(message.items)
+        else:
+            self.hold_reading()
+            self._hub.command(self, step, message)
+
+    def _take_all(self, fixes: list[FixItem] | tuple[Fix]) -> None:
+        hub = self._hub
+        now_ms = hub.clock()
+        hub.stats.fixes_in += len(fixes)
+        rejected: list[tuple[int, Reject]] = []
+        for fix in fixes:
+            refusal = self._take(fix, now_ms)
+            if refusal is not None:
+                rejected.append((fix.seq, refusal))
+        if rejected:
+            self._reject(rejected)
+        wait_s = self._bucket.spend(len(fixes), now_ms)  # type: ignore[union-attr]
+        if wait_s > 0:
+            self.throttled_until_ms = now_ms + int(wait_s * 1000) + 1
+            hub.throttled(self)
+            self._socket.pause_reading()  # type: ignore[union-attr]
+
+    def _take(self, fix: Fix | FixItem, now_ms: int) -> Reject | None:
+        """One fix, which dies in here. Returns why it is refused, or None."""
+        seq = fix.seq
+        if seq <= self._last_seq:  # sent again while the first is on its way to its ack
+            self._hub.stats.repeated += 1
+            return None
+        member: Member = self.member  # type: ignore[assignment]
+        session = member.session
+        refusal = check(fix, now_ms, session.started_at_ms)
+        position = None
+        if refusal is None:
+            position = mask(member.allowed, member.masks, session.options.rough_cell_m, fix)
+            if position is LATE:
+                position, refusal = None, Reject.LATE
+        hub = self._hub
+        if position is not None and session.show(member, position) and not session.waiting:
+            hub.want_tick(session, now_ms)
+        if refusal is None:
+            member.heard_ms = now_ms
+            hub.heard(member)
+        if (self._held or hub.holding) and not session.options.live_only:
+            if not self._is_sent_again(seq):
+                return refusal
+        self._last_seq = seq
+        if position is None or session.options.live_only:
+            self._ledger.note(None, seq)
+            hub.want_ack(self)
+        else:
+            window = hub.windows.put(member, position, now_ms)
+            self._ledger.note(window, seq)
+            if window.done:
+                hub.want_ack(self)
+        return refusal
+
+    def _is_sent_again(self, seq: int) -> bool:
+        """While batches are held, and until the client goes back to what it holds: nothing is taken."""
+        if not self._hub.holding and seq <= self._seen_seq:
+            self._held = False
+            return True
+        self._held = True
+        self._seen_seq = max(self._seen_seq, seq)
+        return False
+
+    # --- to the client --------------------------------------------------------------------------------
+
+    def say(self, message: ServerMessage) -> None:
+        """A control message."""
+        self._say(message)
+
+    def control(self, frame: bytes) -> None:
+        """A control frame that was encoded already. A queue that is full closes the connection."""
+        if self._outbox is None:
+            return
+        try:
+            self._outbox.control(frame)
+        except Overflow:
+            self.close(CloseCode.SLOW)
+
+    def positions(self, frame: bytes, rows: int, tick: int) -> None:
+        """A tick's positions; a connection that is not writable is skipped, the newest wins."""
+        if self._outbox is not None and self._outbox.positions(frame, tick):
+            self._hub.stats.positions_out += rows
+        else:
+            self._hub.stats.conflated += rows
+
+    def settle(self) -> None:
+        """Says which fixes are settled by now."""
+        acked, rejected = self._ledger.settle()
+        if rejected:
+            self._reject(rejected)
+        if acked is None:
+            return
+        if self._outbox is not None and self._outbox.paused:
+            self._outbox.ack = acked
+        else:
+            self._say(Ack(seq=acked))
+
+    def _reject(self, rejected: list[tuple[int, Reject]]) -> None:
+        frames = []
+        for seq, code in rejected:
+            self._hub.stats.rejected[code] += 1
+            frames.append(data_frame(self.codec.encode(Rejected(seq=seq, code=code)), text=self.codec.text))
+        self.control(b"".join(frames))
+
+    def _say(self, message: ServerMessage) -> None:
+        self.control(data_frame(self.codec.encode(message), text=self.codec.text))
+
+    # --- its life ---------------------------------------------------------------------------------------
+
+    def entered(self, member: Member) -> None:
+        """The first message was good."""
+        self._protocol.entered(member.role)
+        self.member = member
+        self.bearer = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still counts: commands finish after their connection may be gone."""
+        return self._protocol.phase is not Phase.CLOSED
+
+    @property
+    def waits_to_enter(self) -> bool:
+        """Whether the join timeout applies."""
+        return self._protocol.phase is Phase.OPENING
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether bytes handed over before wait inside this process (G3)."""
+        return self._outbox is not None and self._outbox.paused
+
+    def hold_reading(self) -> None:
+        """Nothing is read while a command is carried out: order without a queue."""
+        if self._socket is not None:
+            self._socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The command is done, or the rate allows more."""
+        if self._socket is not None and self.is_open:
+            self._socket.resume_reading()
+
+    def ping_or_cut(self, asked_before: bool) -> bool:
+        """Keepalive: asks for a sign of life, or cuts what gave none. True: asked."""
+        socket = self._socket
+        if socket is None or socket.heard:
+            if socket is not None:
+                socket.heard = False
+            return False
+        if asked_before:
+            socket.abort()
+            return False
+        socket.ping()
+        return True
+
+    def fail(self, code: CloseCode) -> None:
+        """The other side's error: said, counted, logged without its content, closed."""
+        self._hub.refused(code)
+        self._say(Error(code=code.reason))
+        self.close(code)
+
+    def close(self, code: CloseCode) -> None:
+        """Ends the connection. Idempotent."""
+        if self._socket is not None:
+            self._socket.close(code, code.reason)
+        self.lost()
+
+    def abort(self) -> None:
+        """Ends it without another byte, unsent ones forgotten."""
+        if self._socket is not None:
+            self._socket.abort()
+        self.lost()
+
+    def __repr__(self) -> str:
+        return f"Connection(member={self.member!r})"
+
+

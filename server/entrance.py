@@ -1,0 +1,151 @@
+"""How a connection enters a party: `join` with the sharable token, `resume` with the member token.
+
+A signed-in user's JWT stands in `Authorization: Bearer` or in `join.user`; without one a guest is made,
+where guests are allowed. Every failure is a close code; none of them repeats a token.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import asyncpg
+
+from db import sessions as store
+from db.sessions import JoinRefused, MemberRow, SessionRow
+from protocol.close_codes import CloseCode
+from protocol.limits import WINDOW_MS
+from protocol.messages import Join, Resume, Welcome
+from protocol.server import Refused
+from server.auth import BadToken, UserTokens, is_jwt
+from server.connection import Connection
+from server.hub import Hub
+from server.registry import Registry
+from server.session import Member, Session
+from server.tokens import digest, new_member_token
+
+_REFUSALS = {
+    "bad_token": CloseCode.BAD_TOKEN,
+    "ended": CloseCode.ENDED,
+    "full": CloseCode.FULL,
+    "kicked": CloseCode.KICKED,
+}
+
+
+class Entrance:
+    """Lets connections in."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        registry: Registry,
+        pool: asyncpg.Pool,
+        users: UserTokens,
+        allow_guests: bool,
+    ) -> None:
+        self._hub = hub
+        self._registry = registry
+        self._pool = pool
+        self._users = users
+        self._allow_guests = allow_guests
+
+    async def enter(self, connection: Connection, message: Join | Resume) -> None:
+        """Looks the token up and attaches the connection. Raises `Refused`."""
+        if isinstance(message, Join):
+            await self._join(connection, message)
+        else:
+            await self._resume(connection, message.token or connection.bearer)
+
+    async def _join(self, connection: Connection, message: Join) -> None:
+        token, user_token = message.token, message.user
+        if connection.bearer:
+            if is_jwt(connection.bearer):
+                user_token = user_token or connection.bearer
+            else:
+                token = token or connection.bearer
+        user_id = await self._user(user_token)
+        found = await store.find_session_by_token(self._pool, digest(token)) if token else None
+        if found is None:
+            raise Refused(CloseCode.BAD_TOKEN)
+        member_token = new_member_token()
+        async with self._registry.lock(found.id):
+            try:
+                row, member_row = await store.join(
+                    self._pool,
+                    digest=digest(token),
+                    user_id=user_id,
+                    display_name=message.name,
+                    member_digest=digest(member_token),
+                    precision=message.precision,
+                    now_ms=self._hub.clock(),
+                )
+            except JoinRefused as refused:
+                raise Refused(_REFUSALS[refused.reason]) from None
+            await self._attach(connection, row, member_row, member_token)
+
+    async def _user(self, user_token: str) -> int | None:
+        if user_token:
+            try:
+                user_id = await self._users.user_id(user_token)
+            except BadToken:
+                _bad_token()
+            if not await store.find_user(self._pool, user_id):
+                _bad_token()
+            return user_id
+        if not self._allow_guests:
+            _bad_token()
+        return None
+
+    async def _resume(self, connection: Connection, token: str) -> None:
+        member_digest = digest(token)
+        found = await store.session_of_member_token(self._pool, member_digest) if token else None
+        if found is None:
+            _bad_token()
+        async with self._registry.lock(found[0].id):
+            found = await store.session_of_member_token(self._pool, member_digest)  # again, under the lock
+            if found is None:
+                _bad_token()
+            row, member_row = found
+            if member_row.kicked:
+                raise Refused(CloseCode.KICKED)
+            if row.status == "ended":
+                raise Refused(CloseCode.ENDED)
+            if member_row.left_at_ms is not None:
+                _bad_token()
+            await self._attach(connection, row, member_row, token)
+
+    async def _attach(
+        self, connection: Connection, row: SessionRow, member_row: MemberRow, member_token: str
+    ) -> None:
+        session = await self._registry.load(row)
+        session.revision = max(session.revision, row.revision)
+        member = self._registry.put(session, member_row)
+        self._hub.restrict(session)
+        if not connection.is_open:
+            return
+        now_ms = self._hub.clock()
+        self._hub.attach(connection, member, now_ms)
+        connection.say(_welcome(session, member, member_token, now_ms))
+        connection.say(self._hub.current_policy())
+        self._hub.broadcast(session, member.message(), but=connection)
+
+
+def _welcome(session: Session, member: Member, member_token: str, now_ms: int) -> Welcome:
+    return Welcome(
+        session=session.id,
+        you=member.number,
+        role=member.role,
+        member_token=member_token,
+        precision=member.allowed,
+        session_precision=session.precision,
+        revision=session.revision,
+        tick_ms=session.options.tick_ms,
+        window_ms=WINDOW_MS,
+        now=now_ms,
+        members=[other.message() for other in session.members.values()],
+        positions=session.rows_since(0),
+    )
+
+
+def _bad_token() -> NoReturn:
+    raise Refused(CloseCode.BAD_TOKEN)

@@ -1,0 +1,151 @@
+"""Moves closed windows to Redis and commits back to acks (G1). Commit, then publish, then ack.
+
+Every `flush_ms`: snapshots into the sessions' hashes and one stream entry per shard. The writer tells on
+`acks:<gateway>` which entries are committed. What Redis lost is handed over again; what Redis does not
+take waits here, bounded by the hub's backlog, at which fixes are held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from server.batches import Batch
+from server.hub import Hub
+from server.snapshots import add_snapshots, forget_snapshots
+from server.windows import Window
+
+UNKNOWN_AFTER_MS = 10_000
+"""A batch whose commit was not told for this long is looked up in its stream."""
+LOOKUPS = 64
+"""Batches looked up at once."""
+BATCHES_A_FLUSH = 256
+"""Stream entries handed over in one go; the rest waits for the next flush."""
+
+logger = logging.getLogger("partyline.flusher")
+
+Refusals = list[tuple[int, int, int, str]]
+decode_commit = msgspec.msgpack.Decoder(tuple[int, str, Refusals]).decode
+encode_commit = msgspec.msgpack.Encoder().encode
+
+
+def stream_key(shard: int) -> str:
+    """The stream of a shard."""
+    return f"batch:{shard}"
+
+
+def commits_channel(gateway_id: str) -> str:
+    """Where the writer tells a gateway what is committed."""
+    return f"acks:{gateway_id}"
+
+
+class Flusher:
+    """The gateway's side of the batches."""
+
+    def __init__(self, *, hub: Hub, redis: Redis, gateway_id: str) -> None:
+        self._hub = hub
+        self._redis = redis
+        self._gateway_id = gateway_id
+        self._flushing = asyncio.Lock()
+        self._forget: set[int] = set()
+        self._down = False
+
+    @asynccontextmanager
+    async def quiet(self) -> AsyncIterator[None]:
+        """While held, no flush is under way."""
+        async with self._flushing:
+            yield
+
+    def forget_later(self, session_id: int) -> None:
+        """The session's cached snapshots must go as soon as Redis is there again."""
+        self._forget.add(session_id)
+
+    async def flush(self, *, everything: bool = False) -> None:
+        """Hands over what is closed (or everything, when draining)."""
+        async with self._flushing:
+            hub, now_ms = self._hub, self._hub.clock()
+            closed = hub.windows.take_closed(now_ms, everything=everything)
+            hub.batches.collect(closed, now_ms)
+            try:
+                await self._hand_over(closed, now_ms)
+                self._mark(down=False)
+            except (RedisError, OSError):
+                self._mark(down=True)
+            hub.hold(now_ms)
+
+    async def _hand_over(self, closed: list[Window], now_ms: int) -> None:
+        hub = self._hub
+        batches = hub.batches.unsent()[:BATCHES_A_FLUSH]
+        if not (batches or closed or self._forget):
+            return
+        for session_id in list(self._forget):
+            await forget_snapshots(self._redis, session_id)
+            self._forget.discard(session_id)
+        pipeline = self._redis.pipeline(transaction=False)
+        for batch in batches:
+            pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload})
+        members = {id(window.member): window.member for window in closed}.values()
+        hub.stats.snapshots += add_snapshots(pipeline, members)
+        answers = await pipeline.execute(raise_on_error=False)
+        for batch, answer in zip(batches, answers, strict=False):
+            if isinstance(answer, Exception):
+                raise answer
+            hub.batches.sent(batch, answer.decode(), now_ms)
+            hub.stats.batches += 1
+
+    async def look_up_unknown(self) -> None:
+        """Puts back what the stream has lost; what it still has is waiting for a writer."""
+        hub = self._hub
+        old: list[Batch] = hub.batches.older_than(hub.clock() - UNKNOWN_AFTER_MS, LOOKUPS)
+        if not old:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for batch in old:
+            pipeline.xrange(stream_key(batch.shard), batch.entry_id, batch.entry_id, count=1)
+        for batch, found in zip(old, await pipeline.execute(), strict=True):
+            if not found:
+                hub.stats.resent_batches += 1
+                hub.batches.lost(batch)
+            else:
+                batch.since_ms = hub.clock()
+
+    async def listen(self) -> None:
+        """Hears commits until cancelled; connects again by itself."""
+        while True:
+            try:
+                async with self._redis.pubsub() as pubsub:
+                    await pubsub.subscribe(commits_channel(self._gateway_id))
+                    async for message in pubsub.listen():
+                        if message["type"] == "message":
+                            self.committed(message["data"])
+            except (RedisError, OSError):
+                await asyncio.sleep(0.2)
+
+    def committed(self, data: bytes) -> None:
+        """The writer's word on one entry."""
+        try:
+            shard, entry_id, refused = decode_commit(data)
+        except msgspec.MsgspecError:
+            logger.error("a commit could not be read")
+            return
+        hub, now_ms = self._hub, self._hub.clock()
+        windows = hub.batches.committed(shard, entry_id, refused)
+        hub.stats.rows_committed += len(windows) - len(refused) if windows else 0
+        hub.stats.rows_refused += len(refused) if windows else 0
+        for window in windows:
+            hub.stats.acked((now_ms - window.opened_ms) / 1000)
+            connection = window.member.connection
+            if connection is not None:
+                hub.want_ack(connection)
+        hub.say_acks()
+
+    def _mark(self, *, down: bool) -> None:
+        if down != self._down:
+            self._down = down
+            logger.warning("Redis is away: batches wait here" if down else "Redis is back")

@@ -1,0 +1,279 @@
+"""The gateway process: wires its parts together, runs the clocked loops, serves one port.
+
+The only place that knows all parts. HTTP is Starlette's; the WebSocket goes past ASGI to our own
+protocol class, on the same port and loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import uvicorn
+import uvloop
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from db.pool import connect
+from protocol.close_codes import CloseCode
+from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from protocol.messages import ClientMessage, End, Join, Kick, Resume, SetPrecision, Share
+from protocol.server import Refused, Step
+from server.api import make_app
+from server.auth import UserTokens
+from server.connection import Connection
+from server.entrance import Entrance
+from server.flusher import Flusher
+from server.hub import SLOT_MS, Hub
+from server.lease import LEASE_MS, RENEW_MS, Lease
+from server.masking import MaskKey
+from server.registry import Registry
+from server.settings import Settings, require
+from server.steering import Steering
+from server.websocket import websocket_factory
+
+DRAIN_S = 5.0
+"""How long a stopping gateway waits for commits before it says goodbye."""
+
+logger = logging.getLogger("partyline.gateway")
+
+
+def epoch_ms() -> int:
+    """The clock of fixes and windows."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """The clock of leases, which nobody can set."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Gateway:
+    """All parts of a gateway, and the loops that drive them."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, redis: Redis) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.redis = redis
+        self.id = secrets.token_hex(8)
+        self.lease = Lease(monotonic_ms)
+        self.hub = Hub(
+            clock=epoch_ms,
+            may_send=self.lease.held,
+            mask_key=MaskKey(bytes.fromhex(settings.mask_key)),
+            backlog_rows=settings.backlog_rows,
+            max_connections=settings.max_connections,
+        )
+        self.hub.command = self._command
+        self.users = UserTokens(
+            secret=settings.jwt_secret or None,
+            jwks_url=settings.jwks_url or None,
+            audience=settings.jwt_audience or None,
+        )
+        self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
+        self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
+        self.entrance = Entrance(
+            hub=self.hub,
+            registry=self.registry,
+            pool=pool,
+            users=self.users,
+            allow_guests=settings.allow_guests,
+        )
+        self.steering = Steering(
+            hub=self.hub, registry=self.registry, pool=pool, redis=redis, flusher=self.flusher
+        )
+        self.draining = False
+        self._commands: set[asyncio.Task[None]] = set()
+
+    # --- commands: the rare messages that need PostgreSQL or Redis ------------------------------------
+
+    def _command(self, connection: Connection, step: Step, message: ClientMessage) -> None:
+        task = asyncio.ensure_future(self._carry_out(connection, step, message))
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _carry_out(self, connection: Connection, step: Step, message: ClientMessage) -> None:
+        try:
+            await self._act(connection, step, message)
+        except Refused as refused:
+            connection.fail(refused.code)
+        except LookupError:
+            connection.fail(CloseCode.BAD_FRAME)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            logger.warning("a command failed: the database is away", extra={"error": type(error).__name__})
+            connection.fail(CloseCode.UNAVAILABLE)
+        except Exception as error:  # our mistake; its text may hold what the client sent
+            logger.error("a command failed", extra={"error": type(error).__name__, "step": step.name})
+            connection.fail(CloseCode.UNAVAILABLE)
+        finally:
+            connection.resume_reading()
+
+    async def _act(self, connection: Connection, step: Step, message: ClientMessage) -> None:
+        if isinstance(message, Join | Resume):
+            if self.draining:
+                raise Refused(CloseCode.GOING_AWAY)
+            await self.entrance.enter(connection, message)
+            return
+        member = connection.member
+        if member is None:
+            return
+        session = member.session
+        match message:
+            case Share():
+                await self.steering.share(session, member, message.precision)
+            case SetPrecision():
+                await self.steering.set_session_precision(session.id, message.precision)
+            case Kick():
+                await self.steering.kick(session.id, message.m)
+            case End():
+                await self.steering.end(session.id, "ended by the host")
+            case _:
+                await self.steering.leave(session, member)
+
+    # --- loops ------------------------------------------------------------------------------------------
+
+    async def run_clock(self) -> None:
+        """Ticks and sweeps."""
+        held = False
+        while True:
+            await asyncio.sleep(SLOT_MS / 1000)
+            now_held = self.lease.held()
+            if now_held != held:
+                held = now_held
+                logger.warning("the lease is held" if held else "the lease is lost: positions are not sent")
+                self.hub.policy()
+            self.hub.run(epoch_ms())
+
+    async def run_flushes(self) -> None:
+        """Batches out."""
+        while True:
+            await asyncio.sleep(self.settings.flush_ms / 1000)
+            await self.flusher.flush()
+            self.hub.say_acks()
+
+    async def run_look_ups(self) -> None:
+        """Batches that nobody has heard of."""
+        while True:
+            await asyncio.sleep(2)
+            try:
+                await self.flusher.look_up_unknown()
+            except (RedisError, OSError):
+                continue
+
+    async def run_lease(self) -> None:
+        """Renews the lease."""
+        while True:
+            asked_ms = self.lease.now()
+            try:
+                await asyncio.wait_for(self.redis.set(f"gw:{self.id}", b"0", px=LEASE_MS), LEASE_MS / 1000)
+                self.lease.renewed(asked_ms)
+            except (RedisError, OSError, TimeoutError):
+                pass
+            await asyncio.sleep(RENEW_MS / 1000)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All loops, for as long as the context lasts."""
+        loops: list[Coroutine[Any, Any, None]] = [
+            self.run_lease(),
+            self.run_clock(),
+            self.run_flushes(),
+            self.run_look_ups(),
+            self.flusher.listen(),
+        ]
+        tasks = [asyncio.create_task(_supervised(loop)) for loop in loops]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Hands on every window, waits a little for the commits, so that most clients get their acks."""
+        self.draining = True
+        await self.flusher.flush(everything=True)
+        deadline_ms = monotonic_ms() + int(DRAIN_S * 1000)
+        while len(self.hub.batches) and monotonic_ms() < deadline_ms:
+            await asyncio.sleep(0.05)
+        self.hub.say_acks()
+
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """Levels, for `/metrics`."""
+        hub = self.hub
+        return {
+            "connections": ("Connections open", len(hub.connections)),
+            "sessions": ("Sessions in memory", len(hub.sessions)),
+            "windows_unsettled": ("Windows that wait for their commit", hub.windows.unsettled),
+            "batches_unsettled": ("Batches that wait for their commit", len(hub.batches)),
+            "holding": ("1 while fixes are held", float(hub.holding)),
+            "lease_held": ("1 while positions may be sent", float(self.lease.held())),
+        }
+
+
+async def _supervised(loop: Coroutine[Any, Any, None]) -> None:
+    try:
+        await loop
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        logger.critical("a loop of the gateway died", extra={"error": type(error).__name__})
+        raise SystemExit(1) from None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which drains the gateway before it closes connections."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._gateway.drain()
+        await super().shutdown(sockets)
+
+
+async def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Runs a gateway until SIGTERM or SIGINT."""
+    require(settings, "database_url", "redis_url", "mask_key")
+    pool = await connect(settings.database_url, min_size=1, max_size=8, application_name="partyline-gateway")
+    redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    gateway = Gateway(settings, pool, redis)
+    config = uvicorn.Config(
+        make_app(gateway),
+        host=host,
+        port=port,
+        ws=websocket_factory(  # type: ignore[arg-type]
+            lambda: Connection(gateway.hub),
+            subprotocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
+            origins=settings.origins,
+        ),
+        http="h11",
+        loop="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        backlog=4096,
+    )
+    try:
+        async with gateway.running():
+            await _Server(config, gateway).serve()
+    finally:
+        await redis.aclose()
+        await pool.close()
+
+
+def run(settings: Settings, *, host: str, port: int) -> None:
+    """The process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, host=host, port=port))

@@ -1,0 +1,284 @@
+"""The sessions on one gateway, and what happens by the clock: ticks, acks, presence, keepalive.
+
+Pure: `now_ms` is passed in or read from the clock it was given, and nothing here waits. The shell calls
+`run` a few times a tick; what needs PostgreSQL or Redis is handed to `command`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from protocol.close_codes import CloseCode
+from protocol.codec import Codec
+from protocol.messages import ClientMessage, MemberState, Policy, Reject, ServerMessage
+from protocol.server import Step
+from server.batches import BatchLedger
+from server.connection import Connection
+from server.frames import data_frame
+from server.masking import MaskKey, UserMasks
+from server.metrics import Stats
+from server.session import Member, Session, positions_frame
+from server.windows import WindowBook, WindowState
+
+SLOT_MS = 25
+"""Ticks are rounded up to this, so that sessions share a wake-up."""
+SWEEP_MS = 1_000
+KEEPALIVE_MS = 20_000
+"""A connection silent for this long is asked for a sign of life, and cut after as long again."""
+SESSION_IDLE_MS = 60_000
+"""A session without connections stays in memory this long."""
+MASKS_BOUND = 100_000
+"""Users whose rough masks are remembered; the one unused longest goes first."""
+REPORT_INTERVAL_MS = 1_000
+
+Commander = Callable[[Connection, Step, ClientMessage], None]
+
+
+class Hub:
+    """Everything a gateway holds in memory."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int],
+        may_send: Callable[[], bool],
+        mask_key: MaskKey,
+        backlog_rows: int,
+        max_connections: int,
+    ) -> None:
+        self.clock = clock
+        self.may_send = may_send
+        """Whether positions may be sent: false without a lease (G3)."""
+        self.stats = Stats()
+        self.windows = WindowBook()
+        self.batches = BatchLedger(self.windows)
+        self.sessions: dict[int, Session] = {}
+        self.connections: set[Connection] = set()
+        self.holding = False
+        """Whether fixes are kept out of batches, because too many wait for PostgreSQL."""
+        self.command: Commander = _no_commander
+        self._mask_key = mask_key
+        self._masks: OrderedDict[int, UserMasks] = OrderedDict()
+        self._backlog_rows = backlog_rows
+        self._max_connections = max_connections
+        self._due: dict[int, list[Session]] = {}
+        self._acks: set[Connection] = set()
+        self._entering: set[Connection] = set()
+        self._throttled: set[Connection] = set()
+        self._asked: set[Connection] = set()
+        self._next_sweep_ms = 0
+        self._next_keepalive_ms = 0
+
+    # --- connections ----------------------------------------------------------------------------
+
+    def opened(self, connection: Connection) -> None:
+        """A handshake is done; the first message must follow."""
+        self.connections.add(connection)
+        if len(self.connections) > self._max_connections:
+            connection.fail(CloseCode.UNAVAILABLE)
+            return
+        self._entering.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is over, for whatever reason."""
+        for group in (self.connections, self._entering, self._throttled, self._asked, self._acks):
+            group.discard(connection)
+        member = connection.member
+        if member is not None and member.connection is connection:
+            member.connection = None
+            self._announce_moved(member.session, self.clock())
+
+    def attach(self, connection: Connection, member: Member, now_ms: int) -> None:
+        """The connection is now the member's; an older one of the same member is replaced."""
+        self._entering.discard(connection)
+        older, member.connection = member.connection, connection
+        member.heard_ms = now_ms
+        connection.entered(member)
+        if older is not None:
+            older.close(CloseCode.REPLACED)
+        member.state = member.state_at(now_ms)
+
+    def refused(self, code: CloseCode) -> None:
+        """Counts a connection closed for an error."""
+        self.stats.closed[code] += 1
+
+    def throttled(self, connection: Connection) -> None:
+        """Its rate is used up: read on when its time has come."""
+        self._throttled.add(connection)
+
+    # --- sessions and members ---------------------------------------------------------------------
+
+    def masks_of(self, user_id: int) -> UserMasks:
+        """One mask a person, the same in every session (G5)."""
+        masks = self._masks.get(user_id)
+        if masks is None:
+            masks = self._masks[user_id] = UserMasks(self._mask_key, user_id)
+            if len(self._masks) > MASKS_BOUND:
+                self._masks.popitem(last=False)
+        self._masks.move_to_end(user_id)
+        return masks
+
+    def forget_user(self, user_id: int) -> None:
+        """Drops what is remembered of a user (G7)."""
+        self._masks.pop(user_id, None)
+
+    def remove(self, session: Session, number: int, code: CloseCode) -> None:
+        """A member left, was kicked or erased: gone from the party, connection closed."""
+        member = session.remove(number)
+        if member is None:
+            return
+        connection, member.connection = member.connection, None
+        if connection is not None:
+            connection.close(code)
+        self.broadcast(session, member.message())
+
+    def restrict(self, session: Session) -> None:
+        """Nothing finer than allowed by now leaves this process from here on (G3).
+
+        Open windows of whoever became coarser are refused; batches on their way are refused by the
+        writer; bytes that a slow connection has not taken yet are forgotten with the connection.
+        """
+        tightened = session.restrict()
+        for member in tightened:
+            for window in list(member.windows.values()):
+                if window.state is WindowState.OPEN:
+                    self.windows.settle(window, Reject.PRECISION)
+            member.settled = None
+            if member.connection is not None:
+                self.want_ack(member.connection)
+        if tightened:
+            for listener in session.connected():
+                if listener.connection is not None and listener.connection.has_unsent:
+                    listener.connection.abort()
+
+    def end(self, session: Session) -> None:
+        """The session is over for everybody."""
+        session.ended = True
+        self.sessions.pop(session.id, None)
+        for member in session.connected():
+            if member.connection is not None:
+                member.connection.close(CloseCode.ENDED)
+
+    # --- what the hot path asks for ---------------------------------------------------------------
+
+    def want_tick(self, session: Session, now_ms: int) -> None:
+        """Something changed in `session`: a tick is due when its time has come."""
+        session.waiting = True
+        due_ms = max(session.last_tick_ms + session.options.tick_ms, now_ms)
+        self._due.setdefault(-(-due_ms // SLOT_MS), []).append(session)
+
+    def want_ack(self, connection: Connection) -> None:
+        """Something of this connection is settled."""
+        self._acks.add(connection)
+
+    def heard(self, member: Member) -> None:
+        """A fix came: a stale member is live again."""
+        if member.state is MemberState.STALE:
+            self._announce_moved(member.session, member.heard_ms)
+
+    # --- by the clock -----------------------------------------------------------------------------
+
+    def run(self, now_ms: int) -> None:
+        """Ticks that are due, and now and then the sweeps."""
+        slot = now_ms // SLOT_MS
+        for due in [due for due in self._due if due <= slot]:
+            for session in self._due.pop(due):
+                self._tick(session, now_ms)
+        if self._throttled:
+            self._release(now_ms)
+        if now_ms >= self._next_sweep_ms:
+            self._next_sweep_ms = now_ms + SWEEP_MS
+            self._sweep(now_ms)
+
+    def say_acks(self) -> None:
+        """Tells every connection with something settled what it may forget."""
+        acks, self._acks = self._acks, set()
+        for connection in acks:
+            connection.settle()
+
+    def hold(self, now_ms: int) -> None:
+        """Compares the backlog with its bound; tells everybody when fixes are held, or taken again.
+
+        Taken again only below half the bound, so that it does not flutter.
+        """
+        backlog = self.windows.unsettled
+        holding = backlog >= (self._backlog_rows // 2 if self.holding else self._backlog_rows)
+        if holding != self.holding:
+            self.holding = holding
+            self.policy()
+
+    def policy(self) -> None:
+        """Tells everybody the present policy."""
+        for session in list(self.sessions.values()):
+            self.broadcast(session, self.current_policy())
+
+    def current_policy(self) -> Policy:
+        """How often to report, and whether fixes are held."""
+        return Policy(interval_ms=REPORT_INTERVAL_MS, hold=self.holding or not self.may_send())
+
+    def _tick(self, session: Session, now_ms: int) -> None:
+        if not self.may_send():
+            self.want_tick(session, now_ms + session.options.tick_ms)
+            return
+        tick = session.tick
+        rows = session.take_tick(now_ms)
+        if not rows:
+            return
+        self.stats.ticks += 1
+        frames: dict[bool, bytes] = {}
+        for member in session.members.values():
+            connection = member.connection
+            if connection is not None:
+                codec = connection.codec
+                frame = frames.get(codec.text)
+                if frame is None:
+                    frame = frames[codec.text] = positions_frame(codec, now_ms, rows)
+                connection.positions(frame, len(rows), tick)
+
+    def broadcast(self, session: Session, message: ServerMessage, but: Connection | None = None) -> None:
+        """A control message to everybody in the session, encoded once an encoding."""
+        frames: dict[bool, bytes] = {}
+        for member in session.connected():
+            connection = member.connection
+            if connection is None or connection is but:
+                continue
+            codec: Codec = connection.codec
+            frame = frames.get(codec.text)
+            if frame is None:
+                frame = frames[codec.text] = data_frame(codec.encode(message), text=codec.text)
+            connection.control(frame)
+
+    def _announce_moved(self, session: Session, now_ms: int) -> None:
+        for member in session.sweep(now_ms):
+            self.broadcast(session, member.message())
+
+    def announce_moved(self, session: Session, now_ms: int) -> None:
+        """Tells the party whose state changed."""
+        self._announce_moved(session, now_ms)
+
+    def _release(self, now_ms: int) -> None:
+        for connection in [c for c in self._throttled if c.throttled_until_ms <= now_ms]:
+            self._throttled.discard(connection)
+            connection.resume_reading()
+
+    def _sweep(self, now_ms: int) -> None:
+        for connection in [c for c in self._entering if c.waits_to_enter and c.deadline_ms <= now_ms]:
+            connection.fail(CloseCode.JOIN_TIMEOUT)
+        for session in list(self.sessions.values()):
+            self._announce_moved(session, now_ms)
+            if session.connected():
+                session.idle_since_ms = now_ms
+            elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not _has_windows(session.members.values()):
+                del self.sessions[session.id]
+        if now_ms >= self._next_keepalive_ms:
+            self._next_keepalive_ms = now_ms + KEEPALIVE_MS
+            self._asked = {c for c in list(self.connections) if c.ping_or_cut(c in self._asked)}
+
+
+def _has_windows(members: Iterable[Member]) -> bool:
+    return any(member.windows for member in members)
+
+
+def _no_commander(connection: Connection, step: Step, message: ClientMessage) -> None:
+    raise RuntimeError("the hub was not given a commander")

@@ -1,0 +1,69 @@
+"""The keeper: drops what its time-to-live has passed, and flags what a session's own has (G7).
+
+It creates nothing. It has no right to the rows; PostgreSQL functions do the work and record the state
+before and after each drop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import asyncpg
+
+from db.pool import Pool
+from db.retention import drop_expired, flag_expired
+
+FLAG_BATCH = 10_000
+LOCK_TIMEOUT_MS = 2_000
+
+logger = logging.getLogger("partyline.keeper")
+
+
+class Keeper:
+    """Works once an interval."""
+
+    def __init__(self, *, pool: Pool, ttl_hours: int, interval_s: float) -> None:
+        self._pool = pool
+        self._ttl_hours = ttl_hours
+        self._interval_s = interval_s
+        self.rounds = 0
+        self.chunks_dropped = 0
+        self.rows_dropped = 0
+        self.rows_flagged = 0
+        self.failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; the round under way is finished first."""
+        while not stop.is_set():
+            try:
+                await self.work()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                self.failures += 1
+                logger.warning("cannot work; trying again", extra={"error": type(error).__name__})
+            try:
+                await asyncio.wait_for(stop.wait(), self._interval_s)
+            except TimeoutError:
+                continue
+
+    async def work(self) -> None:
+        """One round: flag, then drop."""
+        async with self._pool.acquire() as connection:
+            flagged = FLAG_BATCH
+            while flagged == FLAG_BATCH:
+                flagged = await flag_expired(connection, FLAG_BATCH)
+                self.rows_flagged += flagged
+            for drop in await drop_expired(
+                connection, ttl_hours=self._ttl_hours, lock_timeout_ms=LOCK_TIMEOUT_MS
+            ):
+                self.chunks_dropped += len(drop.dropped_chunks)
+                self.rows_dropped += drop.dropped_rows
+                logger.info(
+                    "chunk dropped",
+                    extra={
+                        "chunks": drop.dropped_chunks,
+                        "rows": drop.dropped_rows,
+                        "duration_ms": drop.duration_ms,
+                    },
+                )
+        self.rounds += 1

@@ -1,0 +1,28 @@
+"""Logs: one JSON object a line on stderr, of events and numbers. Never a token, a name or a coordinate.
+
+Libraries are kept at WARNING; uvicorn's access log, which prints query strings, is off.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+
+def set_up_logs(*, process: str, level: str) -> None:
+    """Sends everything that is logged to stderr as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger", "message": "event"},
+            timestamp="at",
+            static_fields={"process": process},
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("partyline").setLevel(level)

@@ -1,0 +1,143 @@
+"""All settings, read from `PARTYLINE_*` in this one place. Parts get plain values from here.
+
+A wrong setting raises `SettingsError` with one line that names the variable and the form it wants, and
+never the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+PREFIX = "PARTYLINE_"
+
+
+class SettingsError(Exception):
+    """One line: which variable, and what it should look like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting with its default; the variable is `PARTYLINE_` and the name in capitals."""
+
+    database_url: str = ""
+    """postgresql://… of the process's own role."""
+    redis_url: str = ""
+    """redis://…"""
+    public_url: str = ""
+    """Origin that people reach the gateway at; empty: from the request."""
+    data_dir: Path = Path.home() / ".local/share/partyline"
+    mask_key: str = ""
+    """Secret of the rough masks: 64 hexadecimal digits. Changing it moves every grid."""
+    jwt_secret: str = ""
+    """HS256 secret of the users' JWTs, 32 characters or more."""
+    jwks_url: str = ""
+    """Where the users' JWT keys are, instead of a secret."""
+    jwt_audience: str = ""
+    allow_guests: bool = False
+    """Whether people without an account may host and join."""
+    allowed_origins: str = ""
+    """Further web origins that may connect, separated by commas."""
+    ttl_hours: int = 168
+    """How long rows are kept; chunks past it are dropped."""
+    keeper_interval_s: int = 60
+    backlog_rows: int = 200_000
+    """Rows a gateway keeps waiting for PostgreSQL before it holds."""
+    max_connections: int = 20_000
+    flush_ms: int = 500
+    """How often closed windows go to Redis."""
+    log_level: str = "INFO"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The allowed origins."""
+        return frozenset(part.strip() for part in self.allowed_origins.split(",") if part.strip())
+
+
+_RANGES = {
+    "ttl_hours": (1, 24 * 365),
+    "keeper_interval_s": (1, 86_400),
+    "backlog_rows": (100, 50_000_000),
+    "max_connections": (1, 1_000_000),
+    "flush_ms": (50, 5_000),
+}
+_SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "public_url": ("http", "https"),
+    "jwks_url": ("https", "http"),
+}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings of a process. Unknown `PARTYLINE_*` names are an error too: most are typing mistakes."""
+    kinds = get_type_hints(Settings)
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable.startswith(f"{PREFIX}TEST_"):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in _ELSEWHERE:
+            continue
+        if name not in kinds:
+            raise SettingsError(f"{variable}: there is no such setting (see docs/operations.md)")
+        if text != "":
+            values[name] = _value(variable, name, kinds[name], text)
+    return Settings(**values)
+
+
+_ELSEWHERE = {"sharable_token", "gateway_password", "writer_password", "keeper_password", "reader_password"}
+"""Read by single commands, not settings of a process."""
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Raises `SettingsError` for the first of `names` that is not set."""
+    for name in names:
+        if not getattr(settings, name):
+            raise SettingsError(f"{PREFIX}{name.upper()} is not set: {_FORMS.get(name, 'it is needed here')}")
+
+
+_FORMS = {
+    "database_url": "postgresql://role:password@host:port/database",
+    "redis_url": "redis://:password@host:port/0",
+    "mask_key": "64 hexadecimal digits, made once by `openssl rand -hex 32` and kept",
+    "public_url": "https://host",
+    "jwks_url": "https://host/path",
+    "jwt_secret": "32 characters or more",
+    "log_level": "DEBUG, INFO, WARNING or ERROR",
+}
+
+
+def _value(variable: str, name: str, kind: Any, text: str) -> Any:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise SettingsError(f"{variable} must be 1 or 0")
+    if kind is int:
+        low, high = _RANGES[name]
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise SettingsError(f"{variable} must be a whole number from {low} to {high}")
+        return int(text)
+    if kind is Path:
+        return Path(text).expanduser()
+    if not _well_formed(name, text):
+        raise SettingsError(f"{variable} must look like this: {_FORMS[name]}")
+    return text
+
+
+def _well_formed(name: str, text: str) -> bool:
+    if name in _SCHEMES:
+        parts = urlsplit(text)
+        return parts.scheme in _SCHEMES[name] and bool(parts.netloc or parts.scheme == "unix")
+    if name == "mask_key":
+        return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)
+    if name == "jwt_secret":
+        return len(text) >= 32
+    if name == "log_level":
+        return text in ("DEBUG", "INFO", "WARNING", "ERROR")
+    return True

@@ -1,0 +1,144 @@
+"""The host's hand, the same for WebSocket and HTTP: precision, kicks, rotation, end, erasure.
+
+A tightening is applied here first, then committed behind the writers' fence, then the cache is dropped;
+only then it returns (G3). A loosening is committed first. Each call holds the session's lock.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from db import sessions as store
+from db.sessions import SessionRow
+from protocol.close_codes import CloseCode
+from protocol.messages import Ended, PrecisionChanged
+from protocol.options import Options
+from protocol.precision import Precision, tightens
+from server.flusher import Flusher
+from server.hub import Hub
+from server.registry import Registry
+from server.session import Member, Session
+from server.snapshots import forget_snapshots
+
+
+class Steering:
+    """Changes sessions."""
+
+    def __init__(
+        self, *, hub: Hub, registry: Registry, pool: asyncpg.Pool, redis: Redis, flusher: Flusher
+    ) -> None:
+        self._hub = hub
+        self._registry = registry
+        self._pool = pool
+        self._redis = redis
+        self._flusher = flusher
+
+    async def set_session_precision(self, session_id: int, precision: Precision) -> SessionRow:
+        """The session's precision; returns when it holds everywhere. Raises `LookupError`."""
+        async with self._registry.lock(session_id):
+            session = self._hub.sessions.get(session_id)
+            if session is not None and tightens(session.precision, precision):
+                session.precision = precision
+                self._hub.restrict(session)
+            row = await store.set_session_precision(self._pool, session_id, precision)
+            if session is not None:
+                members = await store.members(self._pool, session_id)
+                session.precision, session.revision = row.precision, row.revision
+                for member_row in members:
+                    if member_row.left_at_ms is None:
+                        self._registry.put(session, member_row)
+                self._hub.restrict(session)
+            await self._forget_snapshots(session_id)
+            if session is not None:
+                self._hub.broadcast(
+                    session, PrecisionChanged(precision=session.precision, revision=session.revision)
+                )
+                self._hub.announce_moved(session, self._hub.clock())
+            return row
+
+    async def share(self, session: Session, member: Member, precision: Precision) -> None:
+        """A member's own choice."""
+        async with self._registry.lock(session.id):
+            if tightens(member.own, precision):
+                member.own = precision
+                self._hub.restrict(session)
+            row = await store.set_member_precision(self._pool, session.id, member.user_id, precision)
+            member.own = row.precision
+            self._hub.restrict(session)
+            await self._forget_snapshots(session.id, member.number)
+            self._hub.announce_moved(session, self._hub.clock())
+
+    async def kick(self, session_id: int, number: int) -> None:
+        """Removes a member for good. Raises `LookupError`."""
+        async with self._registry.lock(session_id):
+            await store.kick(self._pool, session_id, number)
+            await self._gone(session_id, number, CloseCode.KICKED)
+
+    async def leave(self, session: Session, member: Member) -> None:
+        """The member leaves; the member token dies."""
+        async with self._registry.lock(session.id):
+            await store.leave(self._pool, session.id, member.user_id)
+            await self._gone(session.id, member.number, CloseCode.BAD_TOKEN)
+
+    async def end(self, session_id: int, reason: str) -> None:
+        """Ends the session for everybody. Raises `LookupError`."""
+        async with self._registry.lock(session_id):
+            await store.end_session(self._pool, session_id)
+            await self._ended(session_id, reason)
+
+    async def set_options(self, session_id: int, options: Options) -> SessionRow:
+        """New options. Raises `LookupError`."""
+        async with self._registry.lock(session_id):
+            row = await store.set_options(self._pool, session_id, options)
+            session = self._hub.sessions.get(session_id)
+            if session is not None:
+                session.options, session.revision = row.options, row.revision
+            return row
+
+    async def rotate(self, session_id: int, sharable_digest: bytes) -> SessionRow:
+        """A new sharable token; the old one lets nobody in any more. Raises `LookupError`."""
+        async with self._registry.lock(session_id):
+            return await store.rotate_token(self._pool, session_id, sharable_digest)
+
+    async def erase_user(self, user_id: int) -> None:
+        """Erases a user (G7): rows, members, caches, and what is still on its way."""
+        erased = await store.erase_user(self._pool, user_id)
+        for session_id in erased.session_ids:
+            async with self._registry.lock(session_id):
+                session = self._hub.sessions.get(session_id)
+                members = list(session.members.values()) if session is not None else []
+                for member in members:
+                    if member.user_id == user_id:
+                        await self._gone(session_id, member.number, CloseCode.BAD_TOKEN)
+                await self._forget_snapshots(session_id)
+                if session_id in erased.ended_session_ids:
+                    await self._ended(session_id, "ended")
+        self._hub.forget_user(user_id)
+
+    # --- shared steps ---------------------------------------------------------------------------------
+
+    async def _gone(self, session_id: int, number: int, code: CloseCode) -> None:
+        session = self._hub.sessions.get(session_id)
+        if session is not None:
+            self._hub.remove(session, number, code)
+        await self._forget_snapshots(session_id, number)
+
+    async def _ended(self, session_id: int, reason: str) -> None:
+        session = self._hub.sessions.get(session_id)
+        if session is not None:
+            self._hub.broadcast(session, Ended(reason=reason))
+            self._hub.end(session)
+        await self._forget_snapshots(session_id)
+
+    async def _forget_snapshots(self, session_id: int, *numbers: int) -> None:
+        """Drops cached positions after any flush under way, which may carry finer ones.
+
+        Without Redis there is no lease and nothing is sent; the cache is gone or expires.
+        """
+        try:
+            async with self._flusher.quiet():
+                await forget_snapshots(self._redis, session_id, *numbers)
+        except (RedisError, OSError):
+            self._flusher.forget_later(session_id)

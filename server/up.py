@@ -1,0 +1,194 @@
+"""`partyline up`: everything on this machine, from nothing: servers, roles, processes, a demo party.
+
+Starts the embedded PostgreSQL and Redis, migrates, gives each process its own role and password, starts
+gateway, writer and keeper as processes of their own, and writes `endpoints.json` once they are ready.
+It only starts and stops: what runs is the same as anywhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from db import migrate
+from db.embedded.stack import Stack
+
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+DEMO_WALKERS = 5
+
+Say = Callable[[str], None]
+
+
+class UpError(Exception):
+    """One sentence: what did not start, and where to look."""
+
+
+class Up:
+    """What `up` has started. `stop` may be called at any time, also twice."""
+
+    def __init__(self, *, data_dir: Path, host: str, port: int, demo: bool, say: Say) -> None:
+        self._data_dir = data_dir
+        self._host = host
+        self._port = port
+        self._demo = demo
+        self._say = say
+        self._stack = Stack(data_dir, say=say)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._secrets = _Secrets(data_dir / "keys.json")
+
+    def start(self) -> None:
+        """Starts everything and waits until it is ready. Raises `UpError`, `StackUnavailable`, …"""
+        self._stack.start()
+        self._say("Migrating the database …")
+        migrate.upgrade(self._stack.database_url)
+        migrate.set_role_passwords(
+            self._stack.database_url,
+            {f"partyline_{role}": self._secrets.get(role) for role in ("gateway", "writer", "keeper", "reader")},
+        )
+        shared = {
+            "PARTYLINE_REDIS_URL": self._stack.redis_url,
+            "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
+            "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
+        }
+        self._start("gateway", shared, "gateway", "--host", self._host, "--port", str(self._port))
+        self._start("writer", shared, "writer")
+        self._start("keeper", shared, "keeper")
+        self._wait_until_ready()
+        if self._demo:
+            self._start_demo()
+        self._write_endpoints()
+
+    @property
+    def http(self) -> str:
+        """Where the gateway answers on this machine."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def invitation(self) -> str | None:
+        """The demo party's link."""
+        path = self._data_dir / "invitation.json"
+        if not self._demo or not path.exists():
+            return None
+        link: str = json.loads(path.read_text())["join_url"]
+        return link
+
+    def wait(self) -> None:
+        """Until a process ends by itself, which is an error. SIGTERM and Ctrl-C raise in here."""
+        while True:
+            for name, process in self._processes.items():
+                code = process.poll()
+                if code is not None and name != "walk":
+                    raise UpError(f"the {name} has stopped (exit {code}); see {self._log_path(name)}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stops everything, in the order that loses nothing: walkers, gateway, writer, keeper, servers."""
+        for name in ("walk", "gateway", "writer", "keeper"):
+            process = self._processes.pop(name, None)
+            if process is not None:
+                _stop(process)
+        (self._data_dir / "endpoints.json").unlink(missing_ok=True)
+        self._stack.stop()
+
+    # --- parts ------------------------------------------------------------------------------------------
+
+    def _start(self, name: str, shared: dict[str, str], *arguments: str) -> None:
+        environment = {
+            variable: value
+            for variable, value in os.environ.items()
+            if variable not in ("PARTYLINE_DATABASE_URL", "PARTYLINE_REDIS_URL", "PARTYLINE_DATA_DIR")
+        } | shared
+        if name != "walk":
+            environment["PARTYLINE_DATABASE_URL"] = self._url_of(name)
+        with self._log_path(name).open("ab") as log:
+            self._processes[name] = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "server.cli", *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches `up` alone, which stops them in order
+            )
+
+    def _url_of(self, role: str) -> str:
+        parts = urlsplit(self._stack.database_url)
+        login = f"partyline_{role}:{quote(self._secrets.get(role))}"
+        return f"postgresql://{login}@{parts.hostname}:{parts.port}{parts.path}"
+
+    def _log_path(self, name: str) -> Path:
+        return self._data_dir / f"{name}.log"
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise UpError(f"the {name} did not start; see {self._log_path(name)}")
+            try:
+                with urllib.request.urlopen(f"{self.http}/readyz", timeout=1):  # noqa: S310 - our own port
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise UpError(f"the gateway is not ready; see {self._log_path('gateway')}")
+
+    def _start_demo(self) -> None:
+        invitation = self._data_dir / "invitation.json"
+        invitation.unlink(missing_ok=True)
+        self._start(
+            "walk", {}, "walk", "--url", self.http, "--members", str(DEMO_WALKERS), "--invitation", str(invitation)
+        )
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not invitation.exists():
+            if time.monotonic() > deadline or self._processes["walk"].poll() is not None:
+                raise UpError(f"the demo party did not start; see {self._log_path('walk')}")
+            time.sleep(0.05)
+
+    def _write_endpoints(self) -> None:
+        endpoints = {
+            "http": self.http,
+            "ws": f"ws://127.0.0.1:{self._port}/v1/stream",
+            "database_url": self._stack.database_url,
+            "redis_url": self._stack.redis_url,
+        }
+        _write_private(self._data_dir / "endpoints.json", json.dumps(endpoints))
+
+
+class _Secrets:
+    """Passwords and keys of this data directory, made once, kept at mode 0600."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, name: str) -> str:
+        """The secret of this name: 64 hexadecimal digits."""
+        known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        if name not in known:
+            known[name] = secrets.token_hex(32)
+            _write_private(self._path, json.dumps(known))
+        return known[name]
+
+
+def _write_private(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

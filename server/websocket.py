@@ -1,0 +1,359 @@
+"""The gateway's WebSocket: a protocol class that uvicorn hands an upgraded connection to.
+
+Bytes in, whole messages out to a `Peer`; prepared frames in, bytes out. The ordinary data frame takes a
+short path; the handshake, control frames, fragments and everything odd go through `websockets`' sans-I/O
+`ServerProtocol`, which is only ever fed whole frames. It knows nothing of parties or messages.
+The constructor's arguments, `shutdown()` and `server_state.connections` are uvicorn's internals: the
+version is pinned and a test holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.speedups import apply_mask
+from websockets.typing import Subprotocol
+
+from protocol.close_codes import CloseCode
+from protocol.limits import MAX_FRAME_BYTES
+from server.frames import BINARY_FIN, TEXT_FIN, frame_size
+
+PATH = "/v1/stream"
+CLOSE_TIMEOUT_S = 3.0
+"""How long the other side has to answer a close frame, or to take its last bytes."""
+WRITE_HIGH_WATER_BYTES = 16 * 1024
+"""Unsent bytes at which a connection counts as slow: a few frames, beside the kernel's own buffer."""
+
+logger = logging.getLogger("partyline.websocket")
+_quiet = logging.getLogger("partyline.websocket.protocol")
+_quiet.setLevel(logging.CRITICAL)  # websockets logs frames at DEBUG and parser errors with their bytes
+
+
+class Peer(Protocol):
+    """Who gets the messages."""
+
+    def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
+        """The handshake is done. Returns whether frames are text frames."""
+
+    def received(self, payload: bytes) -> None:
+        """A whole message."""
+
+    def writable(self, yes: bool) -> None:
+        """The socket takes bytes, or does not."""
+
+    def draining(self) -> None:
+        """The server stops: close, and say that it may come again."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+class WebSocket(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = (
+        "_connections",
+        "_data_byte",
+        "_fragments",
+        "_need",
+        "_origins",
+        "_peer",
+        "_reading",
+        "_subprotocols",
+        "_tail",
+        "_timer",
+        "_transport",
+        "_ws",
+        "heard",
+        "open",
+    )
+
+    def __init__(
+        self, *, peer: Peer, connections: set[Any], subprotocols: Sequence[str], origins: frozenset[str] = frozenset()
+    ) -> None:
+        self._peer = peer
+        self._connections = connections
+        self._subprotocols = subprotocols
+        self._origins = origins
+        self._transport: asyncio.Transport | None = None
+        self._ws = ServerProtocol(
+            select_subprotocol=_select,
+            subprotocols=[cast(Subprotocol, name) for name in subprotocols],
+            max_size=None,  # frames are measured here, before they are whole
+            logger=_quiet,
+        )
+        self._data_byte = TEXT_FIN
+        self._tail = bytearray()
+        """Bytes of a frame that is not complete, or that wait until reading goes on."""
+        self._need = 0
+        """Bytes the tail must hold before it is worth another look."""
+        self._fragments: bytearray | None = None
+        self._reading = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.open = False
+        """Whether data frames may be written."""
+        self.heard = True
+        """Set by any byte received; the keepalive sweep clears it."""
+
+    # --- what the peer calls --------------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        """Writes a prepared frame; nothing when the connection is not open."""
+        if self.open:
+            self._transport.write(frame)  # type: ignore[union-attr]
+
+    def ping(self) -> None:
+        """Asks for a sign of life."""
+        if self.open:
+            self._ws.send_ping(b"")
+            self._flush()
+
+    def pause_reading(self) -> None:
+        """Backpressure: bytes stay with the sender. Idempotent."""
+        if self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reads on, with what waits first. Idempotent."""
+        if self._reading or self._transport is None or self._transport.is_closing():
+            return
+        self._reading = True
+        self._transport.resume_reading()
+        self._need = 0
+        self.data_received(b"")
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Starts the closing handshake. Idempotent."""
+        if not self.open:
+            return
+        self.open = False
+        if self._ws.state is State.OPEN:
+            self._ws.send_close(code, reason)
+            self._flush()
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True  # to read the answer
+            self._transport.resume_reading()
+        self._arm(CLOSE_TIMEOUT_S)
+
+    def abort(self) -> None:
+        """Cuts the connection and forgets unsent bytes (G3: they may be finer than allowed by now)."""
+        self.open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- asyncio's callbacks --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connections.add(self)
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        if self._ws.state is State.CONNECTING:
+            self._handshake(data)
+            return
+        if self._tail or not self._reading:
+            self._tail += data
+            if len(self._tail) < self._need or not self._reading:
+                return
+            data = bytes(self._tail)
+            self._tail.clear()
+        pos = self._consume(data)
+        if pos < len(data):
+            self._tail += data[pos:]
+
+    def _consume(self, data: bytes) -> int:
+        """Handles whole frames; returns how far it came."""
+        pos, end = 0, len(data)
+        while end - pos >= 2 and self._reading:
+            header, length = frame_size(data, pos)
+            if length < 0:
+                self._need = header
+                return pos
+            if length > MAX_FRAME_BYTES and self.open:
+                self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
+                return end
+            stop = pos + header + length
+            if stop > end:
+                self._need = stop - pos
+                return pos
+            if data[pos] == self._data_byte and data[pos + 1] & 0x80 and self._fragments is None and self.open:
+                key = pos + header - 4
+                self._peer.received(apply_mask(data[pos + header : stop], data[key : key + 4]))
+            else:
+                self._odd(data[pos:stop])
+                if self._ws.state is State.CLOSED or self._ws.parser_exc is not None:
+                    return end
+            pos = stop
+        self._need = 0
+        return pos
+
+    def eof_received(self) -> None:
+        self._peer_gone()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._peer_gone()
+        self._connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tail.clear()
+
+    def pause_writing(self) -> None:
+        self._peer.writable(False)
+
+    def resume_writing(self) -> None:
+        if self.open:
+            self._peer.writable(True)
+
+    def shutdown(self) -> None:
+        """uvicorn stops."""
+        if self.open:
+            self._peer.draining()
+        elif self._ws.state is State.CONNECTING and self._transport is not None:
+            self._transport.close()
+
+    # --- the unusual ------------------------------------------------------------------------------
+
+    def _handshake(self, data: bytes) -> None:
+        self._ws.receive_data(data)
+        for event in self._ws.events_received():
+            if isinstance(event, Request):
+                self._answer(event)
+        if self._ws.state is State.CONNECTING and self._ws.handshake_exc is None and self._ws.parser_exc is None:
+            return
+        if self._ws.state is not State.OPEN:
+            self._flush()
+
+    def _answer(self, request: Request) -> None:
+        path = urlsplit(request.path).path
+        if path != PATH:
+            response = self._ws.reject(HTTPStatus.NOT_FOUND, f"The WebSocket is at {PATH}.\n")
+        elif not self._origin_allowed(request.headers):
+            response = self._ws.reject(HTTPStatus.FORBIDDEN, "This origin may not connect.\n")
+        else:
+            response = self._ws.accept(request)
+        self._ws.send_response(response)
+        self._flush()
+        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._opened(request, response)
+        elif self._transport is not None:
+            self._transport.close()
+
+    def _opened(self, request: Request, response: Response) -> None:
+        self.open = True
+        subprotocol = response.headers.get("Sec-WebSocket-Protocol")
+        scheme, _, bearer = (request.headers.get_all("Authorization") or [""])[0].partition(" ")
+        text = self._peer.opened(self, subprotocol, bearer.strip() if scheme.lower() == "bearer" else "")
+        self._data_byte = TEXT_FIN if text else BINARY_FIN
+
+    def _origin_allowed(self, headers: Headers) -> bool:
+        """Browsers send `Origin`: it must be the server's own host, or one that was allowed by name."""
+        origins = headers.get_all("Origin")
+        if not origins:
+            return True
+        if len(origins) > 1:
+            return False
+        return origins[0] in self._origins or [urlsplit(origins[0]).netloc] == headers.get_all("Host")
+
+    def _odd(self, frame: bytes) -> None:
+        """A whole frame that is not the ordinary one."""
+        self._ws.receive_data(frame)
+        for event in self._ws.events_received():
+            if isinstance(event, Frame) and self.open:
+                self._data(event)
+        self._flush()
+        if self._ws.state is not State.OPEN and self.open:  # the other side closes, or broke the protocol
+            self._peer_gone()
+            self._arm(CLOSE_TIMEOUT_S)
+
+    def _data(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
+            if (frame.opcode is Opcode.TEXT) != (self._data_byte == TEXT_FIN):
+                self.close(CloseCode.BAD_FRAME, CloseCode.BAD_FRAME.reason)
+                return
+            self._fragments = bytearray()
+        elif frame.opcode is not Opcode.CONT or self._fragments is None:
+            return
+        if len(self._fragments) + len(frame.data) > MAX_FRAME_BYTES:
+            self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
+            return
+        self._fragments += frame.data
+        if frame.fin:
+            whole, self._fragments = bytes(self._fragments), None
+            self._peer.received(whole)
+
+    def _flush(self) -> None:
+        """Writes what `ServerProtocol` wants to say; an empty chunk means: close."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._ws.data_to_send()
+            return
+        for chunk in self._ws.data_to_send():
+            if chunk:
+                transport.write(chunk)
+            else:
+                transport.close()
+                self._arm(CLOSE_TIMEOUT_S)
+
+    def _peer_gone(self) -> None:
+        if self.open:
+            self.open = False
+        peer, self._peer = self._peer, _NOBODY
+        peer.lost()
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is None and self._transport is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
+
+
+class _Nobody:
+    """Takes the place of a peer that is gone."""
+
+    def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
+        return True
+
+    def received(self, payload: bytes) -> None: ...
+    def writable(self, yes: bool) -> None: ...
+    def draining(self) -> None: ...
+    def lost(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
+def _select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """The first of ours that the client offers; none offered is fine and means JSON."""
+    from websockets.exceptions import NegotiationError  # noqa: PLC0415 - only when a handshake needs it
+
+    if not offered:
+        return None
+    for name in protocol.available_subprotocols or ():
+        if name in offered:
+            return name
+    raise NegotiationError("none of the offered subprotocols is known here")
+
+
+def websocket_factory(
+    peer: Callable[[], Peer], *, subprotocols: Sequence[str], origins: frozenset[str]
+) -> Callable[..., WebSocket]:
+    """What `uvicorn.Config(ws=…)` takes: makes one `WebSocket` a connection."""
+
+    def make(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> WebSocket:
+        return WebSocket(
+            peer=peer(), connections=server_state.connections, subprotocols=subprotocols, origins=origins
+        )
+
+    return make

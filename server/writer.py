@@ -1,0 +1,152 @@
+"""The writer: batches from Redis into PostgreSQL, one transaction a round. Commit, then acknowledge, then tell.
+
+Entries are read through a consumer group and stay pending until their rows are committed, so a writer
+that dies loses nothing; after any failure it begins with what is pending. Rows are never looked at:
+they come packed for COPY, and PostgreSQL decides which of them are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from db.positions import commit_rows
+from db.fence import SHARDS
+from server.flusher import Refusals, commits_channel, encode_commit, stream_key
+
+GROUP = "writers"
+ENTRIES_A_ROUND = 256
+"""Entries read from a stream at once; each holds one flush of one gateway and shard."""
+BLOCK_MS = 1_000
+RETRY_S = 0.5
+
+DEAD_KEY = "batch:dead"
+"""Entries that PostgreSQL does not take, for a person to look at."""
+DEAD_BOUND = 1_000
+
+logger = logging.getLogger("partyline.writer")
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class WriterStats:
+    """A writer's counts since it started."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.rows = 0
+        self.refused = 0
+        self.dead = 0
+        self.failures = 0
+
+
+class Writer:
+    """Reads all shards."""
+
+    def __init__(self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._name = name
+        self._ttl_hours = ttl_hours
+        self._pending = True
+        self.stats = WriterStats()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; the round under way is finished first."""
+        away = False
+        while not stop.is_set():
+            try:
+                await self._round()
+                if away:
+                    away = False
+                    logger.warning("back at work")
+            except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                self._pending = True
+                self.stats.failures += 1
+                if not away:
+                    away = True
+                    logger.warning("cannot write; entries wait", extra={"error": type(error).__name__})
+                await asyncio.sleep(RETRY_S)
+
+    async def _round(self) -> None:
+        cursor = "0" if self._pending else ">"
+        streams: dict[Any, Any] = {stream_key(shard): cursor for shard in range(SHARDS)}
+        try:
+            found = await self._redis.xreadgroup(
+                GROUP, self._name, streams, count=ENTRIES_A_ROUND, block=None if self._pending else BLOCK_MS
+            )
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            await self._make_groups()
+            return
+        was_pending, self._pending = self._pending, False
+        for stream, entries in _streams(found):
+            if entries:
+                self._pending = was_pending
+                await self._write(int(stream.rsplit(b":", 1)[1]), entries)
+
+    async def _make_groups(self) -> None:
+        for shard in range(SHARDS):
+            try:
+                await self._redis.xgroup_create(stream_key(shard), GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def _write(self, shard: int, entries: Sequence[Entry]) -> None:
+        try:
+            refused = await self._commit(shard, [fields[b"d"] for _, fields in entries if b"d" in fields])
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+            if len(entries) == 1:
+                await self._bury(shard, entries[0])
+                return
+            for entry in entries:  # one of them is poison: find it without holding up the others
+                await self._write(shard, [entry])
+            return
+        await self._tell(shard, entries, refused)
+
+    async def _commit(self, shard: int, payloads: list[bytes]) -> Refusals:
+        async with self._pool.acquire() as connection:
+            result = await commit_rows(connection, payloads, shard=shard, ttl_hours=self._ttl_hours)
+        self.stats.rows += result.inserted
+        self.stats.refused += len(result.refused)
+        return list(result.refused)
+
+    async def _tell(self, shard: int, entries: Sequence[Entry], refused: Refusals) -> None:
+        key = stream_key(shard)
+        ids = [entry_id for entry_id, _ in entries]
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xack(key, GROUP, *ids)
+        pipeline.xdel(key, *ids)
+        for entry_id, fields in entries:
+            gateway = fields.get(b"g", b"").decode("ascii", "replace")
+            pipeline.publish(commits_channel(gateway), encode_commit((shard, entry_id.decode(), refused)))
+        await pipeline.execute()
+        self.stats.entries += len(entries)
+
+    async def _bury(self, shard: int, entry: Entry) -> None:
+        entry_id, fields = entry
+        key = stream_key(shard)
+        logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xadd(DEAD_KEY, dict(fields), maxlen=DEAD_BOUND)  # type: ignore[arg-type]
+        pipeline.xack(key, GROUP, entry_id)
+        pipeline.xdel(key, entry_id)
+        await pipeline.execute()
+        self.stats.dead += 1
+
+
+def _streams(found: Any) -> list[tuple[bytes, list[Entry]]]:
+    """redis-py answers a list of pairs or, with RESP3, a mapping."""
+    if not found:
+        return []
+    if isinstance(found, dict):
+        return [(stream, [entry for part in parts for entry in part]) for stream, parts in found.items()]
+    return [(stream, entries) for stream, entries in found]
