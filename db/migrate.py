@@ -50,7 +50,9 @@ def engine_of(url: str) -> Engine:
         conninfo_to_dict(url)
     except psycopg.Error:
         # libpq's message repeats parts of the URL, the password among them.
-        raise MigrationError("the database's URL is not of the form postgresql://user@host:port/name") from None
+        raise MigrationError(
+            "the database's URL is not of the form postgresql://user@host:port/name"
+        ) from None
     return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
 
 

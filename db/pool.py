@@ -5,7 +5,6 @@ Nothing here repeats a URL: it holds a password.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TypeAlias
 
 import asyncpg
@@ -31,7 +30,7 @@ class DatabaseUnavailable(RuntimeError):
 
 
 async def connect(url: str, *, min_size: int, max_size: int, application_name: str) -> Pool:
-    """A pool of `min_size` to `max_size` connections. Raises `DatabaseUnavailable`, `ValueError` for sizes."""
+    """A pool of `min_size` to `max_size` connections. Raises `DatabaseUnavailable`, `ValueError`."""
     place = _place(url)
     if not 0 <= min_size <= max_size or max_size < 1:
         raise ValueError("a pool's sizes must be 0 <= min_size <= max_size and max_size >= 1")
@@ -51,7 +50,13 @@ async def connect(url: str, *, min_size: int, max_size: int, application_name: s
                 "jit": "off",
             },
         )
-    except (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        ValueError,
+    ) as error:
         reason = str(error) if isinstance(error, asyncpg.PostgresError) else type(error).__name__
         raise DatabaseUnavailable(f"cannot use PostgreSQL at {place}: {reason}") from None
 

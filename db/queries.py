@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "queries"
-_BLOCK = re.compile(r"^-- name:[ ]*(\S*)[ ]*\n((?:--[^\n]*\n)*)(.*?)(?=^-- name:|\Z)", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^-- name:[ ]*(\S*)[ ]*\n((?:--[^\n]*\n)*)(.*?)(?=^-- name:|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 class Queries(Mapping[str, str]):
-    """The named statements of one file. A name that is not there is a `KeyError` that lists those that are."""
+    """The named statements of one file. A missing name is a `KeyError` that lists the others."""
 
     def __init__(self, source: str, text: str) -> None:
         """`source` is what errors call the text. Raises `ValueError` for a block that breaks the form."""
@@ -44,5 +46,5 @@ class Queries(Mapping[str, str]):
 
 
 def load(noun: str) -> Queries:
-    """The statements of `queries/<noun>.sql`. Raises `FileNotFoundError`, or `ValueError` for a broken file."""
+    """The statements of `queries/<noun>.sql`. Raises `FileNotFoundError`, `ValueError` if it is broken."""
     return Queries(f"{noun}.sql", (FOLDER / f"{noun}.sql").read_text(encoding="utf-8"))

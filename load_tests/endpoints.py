@@ -27,7 +27,7 @@ def default_data_dir(environment: Mapping[str, str], home: Path) -> Path:
 
 
 def read_endpoints(data_dir: Path) -> Endpoints | None:
-    """The endpoints of the data folder; `None` where there are none. Raises `CannotStart` for a broken one."""
+    """The endpoints of the data folder; `None` without a file. Raises `CannotStart` for a broken one."""
     try:
         data = (data_dir / "endpoints.json").read_bytes()
     except OSError:

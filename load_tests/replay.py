@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from load_tests.account import MemberAccount, ReplayAccount
+from load_tests.account import ReplayAccount
 from load_tests.cannot_start import CannotStart
 from load_tests.party_file import SavedMember, SavedParty
 from load_tests.party_http import create_party, stream_url
 from load_tests.phone import Phone
+from load_tests.player import Player, account_of, display_name, why_not
 from load_tests.readings import Track
-from load_tests.shift import Shift, Timing, due_s, shifts, started_at, timing
+from load_tests.shift import Shift, due_s, shifts, started_at, timing
 from protocol.client import ClientSession
-from protocol.client_events import Acked, Event, PrecisionSeen, Welcomed
-from protocol.close_codes import CloseCode
 from protocol.codec import Codec
-from protocol.limits import MAX_FIXES, MAX_NAME, WINDOW_MS
+from protocol.limits import MAX_FIXES
 from protocol.options import Options, RoughCell
 from protocol.precision import Precision, coarsest
 
@@ -74,26 +73,6 @@ class Progress:
     held: int
 
 
-@dataclass(slots=True)
-class _Player:
-    track: Track
-    timing: Timing
-    shift: Shift
-    phone: Phone = field(init=False)
-    windows: set[int] = field(default_factory=set)
-    precision: Precision = Precision.EXACT
-    m: int | None = None
-
-    def seen(self, event: Event) -> None:
-        if isinstance(event, Acked):
-            self.windows.update(at // WINDOW_MS for at in event.times)
-        elif isinstance(event, Welcomed):
-            self.m = event.welcome.you
-            self.precision = coarsest(self.precision, event.welcome.precision)
-        elif isinstance(event, PrecisionSeen):
-            self.precision = coarsest(self.precision, event.precision)
-
-
 class Replay:
     """One replay: `join`, `play`, `close`, then `account` and `saved`."""
 
@@ -116,7 +95,7 @@ class Replay:
             )
         timings = [timing(track.readings) for track in usable]
         moved = shifts(timings, now_ms, play.speed, to_now=play.shift_to_now)
-        self._players = [_Player(*each) for each in zip(usable, timings, moved, strict=True)]
+        self._players = [Player(*each) for each in zip(usable, timings, moved, strict=True)]
         self.party = resume
         for player in self._players:
             known = resume.members.get(player.track.member) if resume else None
@@ -142,7 +121,7 @@ class Replay:
             ) from None
         for player in self._players:
             if player.phone.gave_up is not None:
-                raise CannotStart(_why_not(player.phone.gave_up))
+                raise CannotStart(why_not(player.phone.gave_up))
         return self.saved()
 
     async def play(self, stop: asyncio.Event, report: Callable[[Progress], None]) -> Outcome:
@@ -211,7 +190,7 @@ class Replay:
             outcome=outcome.value,
             precision_seen=coarsest(party.precision, *(player.precision for player in self._players)),
             live_only=party.live_only,
-            members=[_member_account(track, played.get(track.member)) for track in self._all],
+            members=[account_of(track, played.get(track.member)) for track in self._all],
         )
 
     # --- the parts of it -------------------------------------------------------------------------
@@ -245,11 +224,11 @@ class Replay:
             started_at=begin,
         )
 
-    def _phone(self, party: SavedParty, player: _Player) -> Phone:
+    def _phone(self, party: SavedParty, player: Player) -> Phone:
         known = party.members.get(player.track.member)
         session = ClientSession(
             self._play.codec,
-            name=_display_name(player.track.member),
+            name=display_name(player.track.member),
             token=party.sharable_token,
             member_token=known.member_token if known else "",
         )
@@ -263,7 +242,7 @@ class Replay:
             seen=player.seen,
         )
 
-    async def _feed(self, player: _Player, start: float) -> None:
+    async def _feed(self, player: Player, start: float) -> None:
         clock = asyncio.get_running_loop().time
         phone, speed = player.phone, self._play.speed
         for index, reading in enumerate(player.track.readings):
@@ -286,52 +265,5 @@ class Replay:
             )
 
     @staticmethod
-    def _is_settled(player: _Player) -> bool:
+    def _is_settled(player: Player) -> bool:
         return player.phone.gave_up is not None or player.phone.session.account.held == 0
-
-
-def _member_account(track: Track, player: _Player | None) -> MemberAccount:
-    """`player` is `None` for a track that has no usable fix at all."""
-    if player is None:
-        return MemberAccount(track.member, None, 0, 0, dict(track.unusable), 0, 0, {}, 0, 0, 0, 0, 0, 0)
-    one = player.phone.session.account
-    held = {at // WINDOW_MS for at in player.phone.session.held_times()}
-    return MemberAccount(
-        member=track.member,
-        m=player.m,
-        delta_ms=player.shift.delta_ms,
-        read=len(track.readings),
-        unusable=dict(track.unusable),
-        offered=one.offered,
-        acked=one.acked,
-        rejected={reason.value: count for reason, count in one.rejected.items()},
-        held=one.held,
-        lost=one.lost,
-        sent_again=one.sent_again,
-        connections=player.phone.connections,
-        windows=len(player.windows),
-        held_windows=len(held - player.windows) + one.lost,
-        gave_up=player.phone.gave_up,
-    )
-
-
-def _display_name(label: str) -> str:
-    shown = "".join(letter for letter in label if letter.isprintable()).strip()
-    return shown[:MAX_NAME].strip() or "track"
-
-
-def _why_not(code: int) -> str:
-    match code:
-        case CloseCode.BAD_TOKEN:
-            return (
-                "The server does not know the party's tokens; replay without --resume to make a new session."
-            )
-        case CloseCode.ENDED:
-            return "The session has ended; replay without --resume to make a new one."
-        case CloseCode.FULL:
-            return "The session is full; replay fewer tracks, or without --resume to make a new session."
-        case CloseCode.KICKED:
-            return "A member was removed from the session; replay without --resume to make a new one."
-        case _:
-            name = CloseCode(code).reason if code in list(CloseCode) else "not a Partyline server"
-            return f"The server closed the connection ({code}, {name}); check --url and its log."

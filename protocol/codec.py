@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from protocol.limits import MAX_FIXES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
-from protocol.messages import ClientMessage, Fixes, ServerMessage
+from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from protocol.messages import ClientMessage, ServerMessage
 
 
 class BadFrame(ValueError):
@@ -56,14 +56,11 @@ CODECS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}
 
 
 def decode_client(codec: Codec, frame: bytes) -> ClientMessage:
-    """A client's message. Raises `BadFrame`, also for more than 500 fixes at once."""
+    """A client's message. Raises `BadFrame`."""
     try:
-        message = codec.decode_client(frame)
+        return codec.decode_client(frame)
     except DECODE_ERRORS:
         raise BadFrame from None
-    if type(message) is Fixes and len(message.items) > MAX_FIXES:
-        raise BadFrame
-    return message
 
 
 def decode_server(codec: Codec, frame: bytes) -> ServerMessage:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from protocol.limits import MAX_NAME
+from protocol.limits import MAX_FIXES, MAX_NAME
 from protocol.precision import Precision
 
 Token = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -119,7 +119,7 @@ class FixItem(msgspec.Struct, gc=False):
 class Fixes(msgspec.Struct, tag_field="t", tag="fixes", gc=False):
     """A batch of fixes, at most 500."""
 
-    items: list[FixItem]
+    items: Annotated[list[FixItem], msgspec.Meta(max_length=MAX_FIXES)]
 
 
 class Share(msgspec.Struct, tag_field="t", tag="share", frozen=True):

@@ -34,7 +34,11 @@ class UserTokens:
             if self._keys is not None:
                 key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
                 claims = jwt.decode(
-                    token, key, algorithms=ALGORITHMS, audience=self._audience, options={"require": ["exp", "sub"]}
+                    token,
+                    key,
+                    algorithms=ALGORITHMS,
+                    audience=self._audience,
+                    options={"require": ["exp", "sub"]},
                 )
             elif self._secret:
                 claims = jwt.decode(

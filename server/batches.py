@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from db.positions import pack_row
 from db.fence import shard_of
+from db.positions import pack_row
 from protocol.messages import Reject
 from server.windows import Window, WindowBook, WindowState
 
@@ -25,8 +25,8 @@ class Batch:
         self.windows = windows
         self.since_ms = now_ms
         """When it was last handed to the stream."""
-        self.entry_id: str | None = None
-        """The stream's id for it; None: not handed over yet, or to be handed over again."""
+        self.entry_id = ""
+        """The stream's id for it; empty: not handed over yet, or to be handed over again."""
         self.payload = b"".join(_pack(window) for window in windows)
 
     def __repr__(self) -> str:
@@ -94,8 +94,10 @@ class BatchLedger:
 
         Twice is harmless: the key makes it one row (G2).
         """
-        if batch.entry_id is not None and self._by_entry.pop((batch.shard, batch.entry_id), None):
-            batch.entry_id = None
+        key = (batch.shard, batch.entry_id)
+        if batch.entry_id and self._by_entry.get(key) is batch:
+            del self._by_entry[key]
+            batch.entry_id = ""
             self._unsent.append(batch)
 
     def committed(

@@ -6,18 +6,19 @@ lock. It does no I/O of its own: the socket and the hub are given.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from protocol.close_codes import CloseCode
 from protocol.codec import CODECS, DECODE_ERRORS, JSON, Codec
-from protocol.limits import FIXES_BURST, FIXES_PER_S, JOIN_TIMEOUT_S, MAX_FIXES
+from protocol.limits import FIXES_BURST, FIXES_PER_S, JOIN_TIMEOUT_S
 from protocol.messages import (
     Ack,
     ClientMessage,
     Error,
     Fix,
-    FixItem,
     Fixes,
+    FixItem,
     Reject,
     Rejected,
     ServerMessage,
@@ -26,7 +27,7 @@ from protocol.server import Phase, Refused, ServerSession, Step
 from server.acks import AckLedger
 from server.admission import check
 from server.frames import data_frame
-from server.masking import LATE, mask
+from server.masking import Late, mask
 from server.outbox import Outbox, Overflow
 from server.rate import TokenBucket
 from server.session import Member, positions_frame
@@ -34,6 +35,9 @@ from server.session import Member, positions_frame
 if TYPE_CHECKING:
     from server.hub import Hub
     from server.websocket import WebSocket
+
+
+logger = logging.getLogger("partyline.connection")
 
 
 class Connection:
@@ -135,10 +139,7 @@ class Connection:
             self.fail(refused.code)
             return
         if step is Step.TAKE and isinstance(message, Fixes):
-            if len(message.items) > MAX_FIXES:
-                self.fail(CloseCode.TOO_LARGE)
-            else:
-                self._take_all(message.items)
+            self._take_all(message.items)
         else:
             self.hold_reading()
             self._hub.command(self, step, message)
@@ -171,18 +172,20 @@ class Connection:
         refusal = check(fix, now_ms, session.started_at_ms)
         position = None
         if refusal is None:
-            position = mask(member.allowed, member.masks, session.options.rough_cell_m, fix)
-            if position is LATE:
-                position, refusal = None, Reject.LATE
+            shown = mask(member.allowed, member.masks, session.options.rough_cell_m, fix)
+            if shown is Late.LATE:
+                refusal = Reject.LATE
+            else:
+                position = shown
         hub = self._hub
         if position is not None and session.show(member, position) and not session.waiting:
             hub.want_tick(session, now_ms)
         if refusal is None:
             member.heard_ms = now_ms
             hub.heard(member)
-        if (self._held or hub.holding) and not session.options.live_only:
-            if not self._is_sent_again(seq):
-                return refusal
+        held = (self._held or hub.holding) and not session.options.live_only
+        if held and not self._is_sent_again(seq):
+            return refusal
         self._last_seq = seq
         if position is None or session.options.live_only:
             self._ledger.note(None, seq)
@@ -296,6 +299,7 @@ class Connection:
     def fail(self, code: CloseCode) -> None:
         """The other side's error: said, counted, logged without its content, closed."""
         self._hub.refused(code)
+        logger.info("connection refused", extra={"code": code.reason})
         self._say(Error(code=code.reason))
         self.close(code)
 
@@ -313,5 +317,3 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection(member={self.member!r})"
-
-

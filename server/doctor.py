@@ -13,6 +13,8 @@ import redis
 from db import migrate
 from server.settings import Settings
 
+_UNREACHED = "is the server up, and the URL right?"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -36,7 +38,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             found,
             "mmdebstrap is there: `partyline up` can build its own servers"
             if found
-            else "no mmdebstrap: `apt-get install mmdebstrap`, or set PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL",
+            else "no mmdebstrap: `apt-get install mmdebstrap`, or set the two URLs (see docs/operations.md)",
         )
 
 
@@ -48,7 +50,9 @@ def _database(url: str) -> Finding:
     except migrate.MigrationError:
         return Finding(True, f"PostgreSQL {number // 10_000} answers; this role may not read its revision")
     except psycopg.Error as error:
-        return Finding(False, f"PARTYLINE_DATABASE_URL: {type(error).__name__}: is the server up, the URL right?")
+        return Finding(
+            False, f"PARTYLINE_DATABASE_URL: {type(error).__name__}: is the server up, the URL right?"
+        )
     if revision is None:
         return Finding(False, f"PostgreSQL {number // 10_000} answers, not migrated: run `partyline migrate`")
     return Finding(True, f"PostgreSQL {number // 10_000} answers, at revision {revision}")
@@ -59,5 +63,7 @@ def _redis(url: str) -> Finding:
         client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
         info = client.info("server")
     except (redis.RedisError, ValueError) as error:
-        return Finding(False, f"PARTYLINE_REDIS_URL: {type(error).__name__}: is the server up, the URL right?")
-    return Finding(True, f"Redis {info['redis_version']} answers")  # type: ignore[index]
+        return Finding(
+            False, f"PARTYLINE_REDIS_URL: {type(error).__name__}: is the server up, the URL right?"
+        )
+    return Finding(True, f"Redis {info['redis_version']} answers")

@@ -118,6 +118,7 @@ class Entrance:
         self, connection: Connection, row: SessionRow, member_row: MemberRow, member_token: str
     ) -> None:
         session = await self._registry.load(row)
+        await self._registry.remember_masks([member_row.user_id])
         session.revision = max(session.revision, row.revision)
         member = self._registry.put(session, member_row)
         self._hub.restrict(session)

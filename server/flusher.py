@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from server.batches import Batch
 from server.hub import Hub
-from server.snapshots import add_snapshots, forget_snapshots
+from server.snapshots import add_masks, add_snapshots, forget_snapshots
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -92,6 +92,7 @@ class Flusher:
             pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload})
         members = {id(window.member): window.member for window in closed}.values()
         hub.stats.snapshots += add_snapshots(pipeline, members)
+        add_masks(pipeline, members)
         answers = await pipeline.execute(raise_on_error=False)
         for batch, answer in zip(batches, answers, strict=False):
             if isinstance(answer, Exception):

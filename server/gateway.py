@@ -200,7 +200,7 @@ class Gateway:
         self.draining = True
         await self.flusher.flush(everything=True)
         deadline_ms = monotonic_ms() + int(DRAIN_S * 1000)
-        while len(self.hub.batches) and monotonic_ms() < deadline_ms:
+        while len(self.hub.batches) and monotonic_ms() < deadline_ms:  # noqa: ASYNC110 - once in a process's life
             await asyncio.sleep(0.05)
         self.hub.say_acks()
 

@@ -7,7 +7,7 @@ Pure: `now_ms` is passed in or read from the clock it was given, and nothing her
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from protocol.close_codes import CloseCode
 from protocol.codec import Codec
@@ -118,6 +118,10 @@ class Hub:
                 self._masks.popitem(last=False)
         self._masks.move_to_end(user_id)
         return masks
+
+    def knows_masks_of(self, user_id: int) -> bool:
+        """Whether the user's masks are in memory already."""
+        return user_id in self._masks
 
     def forget_user(self, user_id: int) -> None:
         """Drops what is remembered of a user (G7)."""
@@ -269,15 +273,15 @@ class Hub:
             self._announce_moved(session, now_ms)
             if session.connected():
                 session.idle_since_ms = now_ms
-            elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not _has_windows(session.members.values()):
+            elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not _has_windows(session):
                 del self.sessions[session.id]
         if now_ms >= self._next_keepalive_ms:
             self._next_keepalive_ms = now_ms + KEEPALIVE_MS
             self._asked = {c for c in list(self.connections) if c.ping_or_cut(c in self._asked)}
 
 
-def _has_windows(members: Iterable[Member]) -> bool:
-    return any(member.windows for member in members)
+def _has_windows(session: Session) -> bool:
+    return any(member.windows for member in session.members.values())
 
 
 def _no_commander(connection: Connection, step: Step, message: ClientMessage) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
 import asyncpg
@@ -18,7 +19,7 @@ from db import sessions as store
 from db.sessions import MemberRow, SessionRow
 from server.hub import Hub
 from server.session import Member, Session
-from server.snapshots import read_snapshots
+from server.snapshots import read_snapshots, restore_masks
 
 logger = logging.getLogger("partyline.registry")
 
@@ -55,12 +56,21 @@ class Registry:
             revision=row.revision,
         )
         session.idle_since_ms = self._hub.clock()
-        for member in await store.members(self._pool, row.id):
-            if member.left_at_ms is None:
-                self.put(session, member)
+        present = [member for member in await store.members(self._pool, row.id) if member.left_at_ms is None]
+        await self.remember_masks(member.user_id for member in present)
+        for member in present:
+            self.put(session, member)
         await self._show_snapshots(session)
         self._hub.sessions[row.id] = session
         return session
+
+    async def remember_masks(self, user_ids: Iterable[int]) -> None:
+        """Users who are new to this gateway go on with the masks that another life of it left."""
+        fresh = {user: self._hub.masks_of(user) for user in user_ids if not self._hub.knows_masks_of(user)}
+        try:
+            await restore_masks(self._redis, fresh)
+        except (RedisError, OSError):
+            logger.warning("mask states could not be read; masks start afresh")
 
     def put(self, session: Session, row: MemberRow) -> Member:
         """The member of a row, made or brought up to date; `Hub.restrict` must follow."""

@@ -4,14 +4,17 @@ It keeps cells that were shown, the beats of their showing, and the beat at whic
 show; never a latitude or longitude of a fix (G5).
 
 How `rough` hides a place. The centre of a cell tells its edges, so the edges must not be where the shown
-cell changes. Each person has four *margins* per side (north, east, south, west; 0 to half a side) from
-the keyed hash, the same at every crossing. A cell is held while the fix is inside it, or past an edge
-by less than that edge's margin. A fix past a margin starts a *crossing*; back inside the cell ends it.
-The crossing's delay (0 to 300 s) is drawn by keyed hash for that one crossing, and at the first beat
-after it the fix, pulled back by the margins, gives the new cell. So all that a walk or a year of walks
-tells is a place *plus an unknown margin*: neither averages out, as margins drawn anew would. The delay
-is what remains to somebody who has learned the margins. `tests/attacks/test_rough_attacks.py` measures
-each attack.
+cell changes. Everything is decided about the *moved* place: the fix less a *shift* (north and east, each
+up to 3/8 of a side either way), drawn from the keyed hash once for a person and side. So all that is ever
+shown is a function of place minus shift: whoever averages over crossings, walks, joins or years gets
+that difference better and better, and the place no better than the shift, which is uniform (median
+error 3/16 of a side along each axis). A threshold drawn anew for each crossing would average out.
+
+A cell is held until the moved place is 1/8 of a side past its edge, which starts a *crossing*; back
+inside the cell ends it. The crossing's delay (0 to 300 s) is drawn by keyed hash for that one crossing.
+The first fix of the first beat after it gives the new cell. So a fix that stays is at most half a side
+past the shown cell's edge. The delay is what remains to somebody who has learned the shift.
+`tests/attacks/test_rough_attacks.py` measures each attack.
 """
 
 from __future__ import annotations
@@ -38,6 +41,13 @@ HISTORY = 64
 
 KEY_BYTES = 32
 
+SHIFT = 3 / 8
+"""Sides that the shift may have along an axis, either way."""
+
+HOLD = 1 / 8
+"""Sides past its edge up to which a cell is held, so that a GPS's noise does not flap. With `SHIFT` it
+makes half a side."""
+
 _NUDGE_M = 0.01
 """What is pulled back to an edge goes so far inside it, so that rounding cannot put it outside."""
 
@@ -62,7 +72,7 @@ class RoughState(msgspec.Struct, array_like=True, frozen=True):
 
 
 class MaskKey:
-    """The secret that grids, margins and delays are drawn from. Changing it moves every grid."""
+    """The secret that grids, shifts and delays are drawn from. Changing it moves every grid."""
 
     __slots__ = ("_secret",)
 
@@ -95,10 +105,11 @@ class RoughMask:
         "_cells",
         "_due",
         "_grid",
+        "_hold_m",
         "_key",
-        "_margins",
         "_newest",
         "_row",
+        "_shift_m",
         "_user",
         "side",
     )
@@ -110,8 +121,9 @@ class RoughMask:
         self._key = key
         self._user = user_id
         self._grid = grid
-        north, east, south, west = key.draw(b"partyline.margin", user_id, side)
-        self._margins = (north * side / 2, east * side / 2, south * side / 2, west * side / 2)
+        north, east, _, _ = key.draw(b"partyline.shift", user_id, side)
+        self._shift_m = ((2 * north - 1) * SHIFT * side, (2 * east - 1) * SHIFT * side)
+        self._hold_m = HOLD * side
         self._cells: list[Cell] = []
         """The cells that were shown, oldest first; `_beats` says from when. Both hold `HISTORY` at most."""
         self._beats: list[int] = []
@@ -129,14 +141,16 @@ class RoughMask:
         at = fix.at
         if self._cells and at <= self._newest:
             return self._shown_at(at - at % BEAT_MS)
-        return self._advance(at, fix.lat, fix.lon)
+        north, east = self._shift_m
+        return self._advance(at, *self._grid.moved(fix.lat, fix.lon, -north, -east))
 
     def _advance(self, at: int, lat: float, lon: float) -> Position:
+        """Takes a newer moved place."""
         beat = at - at % BEAT_MS
         if not self._cells:
-            self._change(beat, self._first_cell(lat, lon))
+            self._change(beat, self._grid.cell(lat, lon, self.side))
         elif beat > self._beat and self._may_change(beat):
-            self._change(beat, self._pulled_cell(lat, lon))
+            self._change(beat, self._held_cell(lat, lon))
         if beat != self._beat or self._row is None:
             self._row = self._position(beat, self._cells[-1])
         self._beat, self._newest = beat, at
@@ -153,12 +167,10 @@ class RoughMask:
         north, east = self._grid.beyond(cell, lat, lon)
         if north == 0.0 and east == 0.0:
             self._due = None
-        elif self._due is None:
-            to_north, to_east, to_south, to_west = self._margins
-            if north > to_north or east > to_east or -north > to_south or -east > to_west:
-                numbers = (self._user, self.side, cell.row, cell.col, at // BEAT_MS)
-                delay = int(self._key.draw(b"partyline.delay", *numbers)[0] * MAX_DELAY_MS)
-                self._due = -(-(at + delay) // BEAT_MS) * BEAT_MS
+        elif self._due is None and max(abs(north), abs(east)) > self._hold_m:
+            numbers = (self._user, self.side, cell.row, cell.col, at // BEAT_MS)
+            delay = int(self._key.draw(b"partyline.delay", *numbers)[0] * MAX_DELAY_MS)
+            self._due = -(-(at + delay) // BEAT_MS) * BEAT_MS
 
     def _change(self, beat: int, cell: Cell) -> None:
         self._due = None
@@ -169,20 +181,15 @@ class RoughMask:
         if len(self._cells) > HISTORY:
             del self._cells[0], self._beats[0]
 
-    def _first_cell(self, lat: float, lon: float) -> Cell:
-        """With nothing shown yet, what decides is the middle between the margins on both sides of an edge.
-
-        Not the edge itself: somebody who makes the mask start often would find it.
-        """
-        north, east, south, west = self._margins
-        return self._grid.cell(*self._grid.moved(lat, lon, (south - north) / 2, (west - east) / 2), self.side)
-
-    def _pulled_cell(self, lat: float, lon: float) -> Cell:
-        """The cell nearest to the shown one that the fix, pulled back by the margins, lies in."""
-        to_north, to_east, to_south, to_west = self._margins
+    def _held_cell(self, lat: float, lon: float) -> Cell:
+        """The cell nearest to the shown one that would be held here."""
         north, east = self._grid.beyond(self._cells[-1], lat, lon)
-        back = _pull(north, to_north, to_south), _pull(east, to_east, to_west)
+        back = self._pull(north), self._pull(east)
         return self._grid.cell(*self._grid.moved(lat, lon, *back), self.side)
+
+    def _pull(self, past: float) -> float:
+        """Metres to go back: just inside the shown cell, or as far as a cell is held."""
+        return math.copysign(min(abs(past) + _NUDGE_M, self._hold_m), -past) if past else 0.0
 
     def _shown_at(self, beat: int) -> Position | Late:
         if beat == self._beat and self._row is not None:
@@ -213,10 +220,3 @@ class RoughMask:
         self._cells = [Cell(self.side, shown.row, shown.col) for shown in state.shown]
         self._beats, self._beat = beats, state.beat
         self._newest = state.beat + BEAT_MS - 1  # the rest of that beat was answered already
-
-
-def _pull(past: float, forward: float, backward: float) -> float:
-    """Metres to go back: as far as the shown cell, and no further than the margin."""
-    if past > 0.0:
-        return -min(past + _NUDGE_M, forward)
-    return min(_NUDGE_M - past, backward) if past < 0.0 else 0.0

@@ -85,7 +85,15 @@ class Member:
 
     def row(self, position: Position) -> PositionRow:
         """The position as the wire has it."""
-        return (self.number, position.at, position.lat, position.lon, position.acc, position.spd, position.hdg)
+        return (
+            self.number,
+            position.at,
+            position.lat,
+            position.lon,
+            position.acc,
+            position.spd,
+            position.hdg,
+        )
 
     def state_at(self, now_ms: int) -> MemberState:
         """What the state should be now."""

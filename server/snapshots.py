@@ -1,12 +1,14 @@
-"""The newest snapshot of each member in Redis: for late joiners after a restart. A cache, nothing more.
+"""What is cached in Redis for the next life of a gateway: newest snapshots, and what the rough masks showed.
 
-One hash a session, `{s:ID}:snap`, field = member number, with expiry; it holds positions, so masked
-values only, and a tightening deletes it before it returns (G3).
+One hash a session, `{s:ID}:snap`, field = member number; one value a user, `mask:ID`. Both expire, both hold
+masked values only, and a tightening deletes the snapshots before it returns (G3). A restarted gateway
+goes on with the masks where it was: a fresh start would show a cell without threshold and delay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,13 +16,15 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from protocol.precision import Precision
-from server.masking import Position
+from server.masking import MaskState, Position, UserMasks
 from server.session import Member
 
 EXPIRY_S = 3_600
+MASK_EXPIRY_S = 86_400
 
 _Row = tuple[int, float, float, float | None, float | None, float | None, str]
 _decode = msgspec.msgpack.Decoder(_Row).decode
+_decode_mask = msgspec.msgpack.Decoder(MaskState).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -31,14 +35,14 @@ def key(session_id: int) -> str:
 
 def add_snapshots(pipeline: Pipeline, members: Iterable[Member]) -> int:
     """Adds writes of what is shown of `members` to the pipeline; returns how many snapshots."""
-    sessions: dict[int, dict[str, bytes]] = {}
+    sessions: dict[int, dict[Any, Any]] = {}
     for member in members:
         position = member.shown
         if position is not None:
             fields = sessions.setdefault(member.session.id, {})
             fields[str(member.number)] = _encode(_row(position))
     for session_id, fields in sessions.items():
-        pipeline.hset(key(session_id), mapping=fields)  # type: ignore[arg-type]
+        pipeline.hset(key(session_id), mapping=fields)
         pipeline.expire(key(session_id), EXPIRY_S)
     return sum(len(fields) for fields in sessions.values())
 
@@ -46,7 +50,7 @@ def add_snapshots(pipeline: Pipeline, members: Iterable[Member]) -> int:
 async def read_snapshots(redis: Redis, session_id: int) -> dict[int, Position]:
     """What is cached of a session, by member number; entries that do not decode are left out."""
     found: dict[int, Position] = {}
-    fields: dict[Any, Any] = await redis.hgetall(key(session_id))  # type: ignore[misc]
+    fields: dict[Any, Any] = await redis.hgetall(key(session_id))
     for number, packed in fields.items():
         try:
             at, lat, lon, acc, spd, hdg, precision = _decode(packed)
@@ -58,10 +62,38 @@ async def read_snapshots(redis: Redis, session_id: int) -> dict[int, Position]:
     return found
 
 
+def add_masks(pipeline: Pipeline, members: Iterable[Member]) -> None:
+    """Adds writes of what the rough masks of `members` have shown."""
+    for member in members:
+        if member.allowed is Precision.ROUGH:
+            pipeline.set(mask_key(member.user_id), _encode(member.masks.state()), ex=MASK_EXPIRY_S)
+
+
+async def restore_masks(redis: Redis, masks: Mapping[int, UserMasks]) -> None:
+    """Brings fresh masks, by user id, to where they were. What does not decode is left out."""
+    if not masks:
+        return
+    states = await redis.mget([mask_key(user_id) for user_id in masks])
+    for fresh, packed in zip(masks.values(), states, strict=True):
+        if isinstance(packed, bytes):
+            with suppress(msgspec.MsgspecError, ValueError):
+                fresh.restore(_decode_mask(packed))
+
+
+async def forget_masks(redis: Redis, user_id: int) -> None:
+    """Drops what is cached of a user's masks (G7)."""
+    await redis.delete(mask_key(user_id))
+
+
+def mask_key(user_id: int) -> str:
+    """The cached mask state of a user."""
+    return f"mask:{user_id}"
+
+
 async def forget_snapshots(redis: Redis, session_id: int, *numbers: int) -> None:
     """Drops the cache of a session, or of some of its members."""
     if numbers:
-        await redis.hdel(key(session_id), *(str(number) for number in numbers))  # type: ignore[misc]
+        await redis.hdel(key(session_id), *(str(number) for number in numbers))
     else:
         await redis.delete(key(session_id))
 

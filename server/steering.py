@@ -20,7 +20,7 @@ from server.flusher import Flusher
 from server.hub import Hub
 from server.registry import Registry
 from server.session import Member, Session
-from server.snapshots import forget_snapshots
+from server.snapshots import forget_masks, forget_snapshots
 
 
 class Steering:
@@ -116,6 +116,7 @@ class Steering:
                 if session_id in erased.ended_session_ids:
                     await self._ended(session_id, "ended")
         self._hub.forget_user(user_id)
+        await forget_masks(self._redis, user_id)
 
     # --- shared steps ---------------------------------------------------------------------------------
 

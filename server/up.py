@@ -19,12 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from db import migrate
 from db.embedded.stack import Stack
+
+from db import migrate
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 DEMO_WALKERS = 5
+_ROLES = ("gateway", "writer", "keeper")
 
 Say = Callable[[str], None]
 
@@ -37,32 +39,26 @@ class Up:
     """What `up` has started. `stop` may be called at any time, also twice."""
 
     def __init__(self, *, data_dir: Path, host: str, port: int, demo: bool, say: Say) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._host = host
         self._port = port
         self._demo = demo
         self._say = say
-        self._stack = Stack(data_dir, say=say)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.stack = Stack(data_dir, say=say)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._secrets = _Secrets(data_dir / "keys.json")
 
     def start(self) -> None:
         """Starts everything and waits until it is ready. Raises `UpError`, `StackUnavailable`, …"""
-        self._stack.start()
+        self.stack.start()
         self._say("Migrating the database …")
-        migrate.upgrade(self._stack.database_url)
+        migrate.upgrade(self.stack.database_url)
         migrate.set_role_passwords(
-            self._stack.database_url,
-            {f"partyline_{role}": self._secrets.get(role) for role in ("gateway", "writer", "keeper", "reader")},
+            self.stack.database_url,
+            {f"partyline_{role}": self._secrets.get(role) for role in (*_ROLES, "reader")},
         )
-        shared = {
-            "PARTYLINE_REDIS_URL": self._stack.redis_url,
-            "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
-            "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
-        }
-        self._start("gateway", shared, "gateway", "--host", self._host, "--port", str(self._port))
-        self._start("writer", shared, "writer")
-        self._start("keeper", shared, "keeper")
+        for name in _ROLES:
+            self.start_process(name)
         self._wait_until_ready()
         if self._demo:
             self._start_demo()
@@ -75,7 +71,7 @@ class Up:
 
     def invitation(self) -> str | None:
         """The demo party's link."""
-        path = self._data_dir / "invitation.json"
+        path = self.data_dir / "invitation.json"
         if not self._demo or not path.exists():
             return None
         link: str = json.loads(path.read_text())["join_url"]
@@ -84,7 +80,7 @@ class Up:
     def wait(self) -> None:
         """Until a process ends by itself, which is an error. SIGTERM and Ctrl-C raise in here."""
         while True:
-            for name, process in self._processes.items():
+            for name, process in self.processes.items():
                 code = process.poll()
                 if code is not None and name != "walk":
                     raise UpError(f"the {name} has stopped (exit {code}); see {self._log_path(name)}")
@@ -93,25 +89,29 @@ class Up:
     def stop(self) -> None:
         """Stops everything, in the order that loses nothing: walkers, gateway, writer, keeper, servers."""
         for name in ("walk", "gateway", "writer", "keeper"):
-            process = self._processes.pop(name, None)
+            process = self.processes.pop(name, None)
             if process is not None:
                 _stop(process)
-        (self._data_dir / "endpoints.json").unlink(missing_ok=True)
-        self._stack.stop()
+        (self.data_dir / "endpoints.json").unlink(missing_ok=True)
+        self.stack.stop()
 
     # --- parts ------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, shared: dict[str, str], *arguments: str) -> None:
-        environment = {
-            variable: value
-            for variable, value in os.environ.items()
-            if variable not in ("PARTYLINE_DATABASE_URL", "PARTYLINE_REDIS_URL", "PARTYLINE_DATA_DIR")
-        } | shared
-        if name != "walk":
-            environment["PARTYLINE_DATABASE_URL"] = self._url_of(name)
+    def start_process(self, name: str, *arguments: str) -> None:
+        """Starts `gateway`, `writer`, `keeper` or `walk` as a process with a log file of its own."""
+        if name == "gateway":
+            arguments = ("--host", self._host, "--port", str(self._port))
+        environment = dict(os.environ)
+        environment.pop("PARTYLINE_DATA_DIR", None)
+        environment |= {
+            "PARTYLINE_REDIS_URL": self.stack.redis_url,
+            "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
+            "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
+            "PARTYLINE_DATABASE_URL": self._url_of(name) if name in _ROLES else "",
+        }
         with self._log_path(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "server.cli", *arguments],
+            self.processes[name] = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "server.cli", name, *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -120,17 +120,17 @@ class Up:
             )
 
     def _url_of(self, role: str) -> str:
-        parts = urlsplit(self._stack.database_url)
+        parts = urlsplit(self.stack.database_url)
         login = f"partyline_{role}:{quote(self._secrets.get(role))}"
         return f"postgresql://{login}@{parts.hostname}:{parts.port}{parts.path}"
 
     def _log_path(self, name: str) -> Path:
-        return self._data_dir / f"{name}.log"
+        return self.data_dir / f"{name}.log"
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
-            for name, process in self._processes.items():
+            for name, process in self.processes.items():
                 if process.poll() is not None:
                     raise UpError(f"the {name} did not start; see {self._log_path(name)}")
             try:
@@ -141,14 +141,14 @@ class Up:
         raise UpError(f"the gateway is not ready; see {self._log_path('gateway')}")
 
     def _start_demo(self) -> None:
-        invitation = self._data_dir / "invitation.json"
+        invitation = self.data_dir / "invitation.json"
         invitation.unlink(missing_ok=True)
-        self._start(
-            "walk", {}, "walk", "--url", self.http, "--members", str(DEMO_WALKERS), "--invitation", str(invitation)
+        self.start_process(
+            "walk", "--url", self.http, "--members", str(DEMO_WALKERS), "--invitation", str(invitation)
         )
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not invitation.exists():
-            if time.monotonic() > deadline or self._processes["walk"].poll() is not None:
+            if time.monotonic() > deadline or self.processes["walk"].poll() is not None:
                 raise UpError(f"the demo party did not start; see {self._log_path('walk')}")
             time.sleep(0.05)
 
@@ -156,10 +156,10 @@ class Up:
         endpoints = {
             "http": self.http,
             "ws": f"ws://127.0.0.1:{self._port}/v1/stream",
-            "database_url": self._stack.database_url,
-            "redis_url": self._stack.redis_url,
+            "database_url": self.stack.database_url,
+            "redis_url": self.stack.redis_url,
         }
-        _write_private(self._data_dir / "endpoints.json", json.dumps(endpoints))
+        _write_private(self.data_dir / "endpoints.json", json.dumps(endpoints))
 
 
 class _Secrets:

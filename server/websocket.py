@@ -79,7 +79,12 @@ class WebSocket(asyncio.Protocol):
     )
 
     def __init__(
-        self, *, peer: Peer, connections: set[Any], subprotocols: Sequence[str], origins: frozenset[str] = frozenset()
+        self,
+        *,
+        peer: Peer,
+        connections: set[Any],
+        subprotocols: Sequence[str],
+        origins: frozenset[str] = frozenset(),
     ) -> None:
         self._peer = peer
         self._connections = connections
@@ -189,7 +194,12 @@ class WebSocket(asyncio.Protocol):
             if stop > end:
                 self._need = stop - pos
                 return pos
-            if data[pos] == self._data_byte and data[pos + 1] & 0x80 and self._fragments is None and self.open:
+            if (
+                data[pos] == self._data_byte
+                and data[pos + 1] & 0x80
+                and self._fragments is None
+                and self.open
+            ):
                 key = pos + header - 4
                 self._peer.received(apply_mask(data[pos + header : stop], data[key : key + 4]))
             else:
@@ -232,10 +242,8 @@ class WebSocket(asyncio.Protocol):
         for event in self._ws.events_received():
             if isinstance(event, Request):
                 self._answer(event)
-        if self._ws.state is State.CONNECTING and self._ws.handshake_exc is None and self._ws.parser_exc is None:
-            return
-        if self._ws.state is not State.OPEN:
-            self._flush()
+        if self._ws.parser_exc is not None and self._transport is not None:
+            self._transport.close()
 
     def _answer(self, request: Request) -> None:
         path = urlsplit(request.path).path

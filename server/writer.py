@@ -1,4 +1,4 @@
-"""The writer: batches from Redis into PostgreSQL, one transaction a round. Commit, then acknowledge, then tell.
+"""The writer: batches from Redis into PostgreSQL. Commit, then acknowledge, then tell the gateways.
 
 Entries are read through a consumer group and stay pending until their rows are committed, so a writer
 that dies loses nothing; after any failure it begins with what is pending. Rows are never looked at:
@@ -16,8 +16,8 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from db.positions import commit_rows
 from db.fence import SHARDS
+from db.positions import commit_rows
 from server.flusher import Refusals, commits_channel, encode_commit, stream_key
 
 GROUP = "writers"
@@ -27,8 +27,20 @@ BLOCK_MS = 1_000
 RETRY_S = 0.5
 
 DEAD_KEY = "batch:dead"
-"""Entries that PostgreSQL does not take, for a person to look at."""
+"""Entries that PostgreSQL does not take, for a person to look at, for a day."""
 DEAD_BOUND = 1_000
+DEAD_EXPIRY_S = 86_400
+
+_POISON = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.InternalServerError,
+    ValueError,
+)
+"""What PostgreSQL, or `commit_rows`, says of bytes that are no row; everything else is tried again."""
+
+_AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+"""PostgreSQL or Redis does not answer, or not now: entries wait, nothing is lost."""
 
 logger = logging.getLogger("partyline.writer")
 
@@ -66,7 +78,7 @@ class Writer:
                 if away:
                     away = False
                     logger.warning("back at work")
-            except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except _AWAY as error:
                 self._pending = True
                 self.stats.failures += 1
                 if not away:
@@ -103,7 +115,7 @@ class Writer:
     async def _write(self, shard: int, entries: Sequence[Entry]) -> None:
         try:
             refused = await self._commit(shard, [fields[b"d"] for _, fields in entries if b"d" in fields])
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+        except _POISON:
             if len(entries) == 1:
                 await self._bury(shard, entries[0])
                 return
@@ -137,6 +149,7 @@ class Writer:
         logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.xadd(DEAD_KEY, dict(fields), maxlen=DEAD_BOUND)  # type: ignore[arg-type]
+        pipeline.expire(DEAD_KEY, DEAD_EXPIRY_S)
         pipeline.xack(key, GROUP, entry_id)
         pipeline.xdel(key, entry_id)
         await pipeline.execute()

@@ -76,6 +76,7 @@ def _enter(job: dict[str, Any]) -> None:
 def _child(job: dict[str, Any], warden: int, failed: int) -> NoReturn:
     """In the forked process: becomes the command, or writes why not to `failed`."""
     try:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would hand that on
         os.umask(0o077)
         if job["log"] is not None:
             log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -120,7 +121,7 @@ def _watch(pid: int, parent: int, asked: int, stop: list[tuple[int, float]]) -> 
     """Returns when the command has ended, by itself or because it was told to."""
     command = os.pidfd_open(pid)
     poll = select.poll()
-    watched = [0, asked, command] if parent < 0 else [0, asked, command, parent]
+    watched = [0, asked, command, parent]
     for fd in watched:
         poll.register(fd, select.POLLIN | select.POLLHUP)
     if any(fd == command for fd, _ in poll.poll()):
@@ -136,16 +137,17 @@ def _watch(pid: int, parent: int, asked: int, stop: list[tuple[int, float]]) -> 
     poll.poll()
 
 
-def _children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(word) for word in file.read().split()]
+def _kill_children(*_: object) -> None:
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+        for child in file.read().split():
+            os.kill(int(child), signal.SIGKILL)
 
 
 def _reap(pid: int, grace_s: float) -> int:
     """Waits for the command and every orphan it left. Returns the command's exit status."""
     status = 0
     # Orphans of a killed PostgreSQL end by themselves; one that does not is killed.
-    signal.signal(signal.SIGALRM, lambda *_: [os.kill(child, signal.SIGKILL) for child in _children()])
+    signal.signal(signal.SIGALRM, _kill_children)
     signal.setitimer(signal.ITIMER_REAL, grace_s, 1)
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -168,7 +170,10 @@ def main(job: dict[str, Any], parent_pid: int) -> int:
             return 125
         return 0
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    parent = os.pidfd_open(parent_pid)
+    try:
+        parent = os.pidfd_open(parent_pid)
+    except ProcessLookupError:
+        return 125
     if os.getppid() != parent_pid:
         return 125
     pid = _launch(job)

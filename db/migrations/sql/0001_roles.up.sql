@@ -40,6 +40,11 @@ BEGIN
         EXECUTE format('GRANT partyline_views TO %I', current_user);
     END IF;
 
+    -- So that the owner's functions may end a stopped writer's connection, which holds up a tightening.
+    IF NOT pg_has_role('partyline_owner', 'partyline_writer', 'MEMBER') THEN
+        GRANT partyline_writer TO partyline_owner;
+    END IF;
+
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO partyline_gateway, partyline_writer, partyline_keeper,'
         ' partyline_reader', current_database());

@@ -75,7 +75,7 @@ GRANT UPDATE (status, ended_at, sharable_token, token_uses, precision, options, 
     ON party_sessions TO partyline_gateway;
 GRANT INSERT (session_id, user_id, member_no, role, display_name, token_digest, precision, joined_at)
     ON party_members TO partyline_gateway;
-GRANT UPDATE (display_name, token_digest, precision, joined_at, left_at, kicked_at)
+GRANT UPDATE (role, display_name, token_digest, precision, joined_at, left_at, kicked_at)
     ON party_members TO partyline_gateway;
 
 GRANT SELECT (id, started_at, precision, options) ON party_sessions TO partyline_writer, partyline_views;
@@ -85,5 +85,33 @@ GRANT SELECT (id, trip_id, host_user_id, status, started_at, ended_at, precision
     ON party_sessions TO partyline_reader;
 GRANT SELECT (session_id, user_id, member_no, role, precision, joined_at, left_at, kicked_at)
     ON party_members TO partyline_reader;
+
+-- The fence (db/fence.py): who tightens waits for the writers of the shard. A writer that was stopped with
+-- its transaction open would hold up every host of the shard, so after two seconds its connection is ended:
+-- its rows were not committed, are not acked, and will come again (G1). The owner may end the writer's
+-- connections because it is a member of the writer's role.
+CREATE FUNCTION take_fence(shard integer) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+    SET lock_timeout = '2s'
+    AS $$
+BEGIN
+    FOR attempt IN 1..5 LOOP
+        BEGIN
+            PERFORM pg_advisory_xact_lock(1346458196, shard);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_terminate_backend(l.pid)
+            FROM pg_locks l
+            JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+            JOIN pg_stat_activity a ON a.pid = l.pid AND a.usename = 'partyline_writer'
+            WHERE l.locktype = 'advisory' AND l.classid = 1346458196 AND l.objid = shard AND l.objsubid = 2
+                AND l.mode = 'ShareLock' AND l.granted;
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'shard % is held by somebody else than a writer', shard USING ERRCODE = 'lock_not_available';
+END
+$$;
+COMMENT ON FUNCTION take_fence IS 'For the gateway: the exclusive side of a shard''s fence, until the transaction ends';
+GRANT EXECUTE ON FUNCTION take_fence TO partyline_gateway;
 
 RESET ROLE;

@@ -9,7 +9,7 @@ BEGIN
     -- All fences: a writer's open transaction commits first and its rows are deleted below; one that comes
     -- after sees erased_at and refuses the rows that were still on their way.
     FOR shard IN 0..7 LOOP
-        PERFORM pg_advisory_xact_lock(1346458196, shard);
+        PERFORM take_fence(shard);
     END LOOP;
     UPDATE users SET email = NULL, password_hash = NULL, onboarded_at = NULL, locale = NULL,
         time_budget_min = NULL, budget_band = NULL, mobility_mode = NULL, privacy_level = 'private',

@@ -1,0 +1,175 @@
+"""The bodies of HTTP calls and answers, one Struct each. Values only.
+
+Calls refuse keys they do not know: an option that is mistyped must not quietly become the default, which
+may share more than was meant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from protocol.messages import MemberState, Name, Role
+from protocol.options import Options
+from protocol.precision import Precision
+
+
+class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Makes a session; whoever asks becomes its host."""
+
+    display_name: Name
+    precision: Precision = Precision.EXACT
+    options: Options = Options()
+
+
+class Host(msgspec.Struct, frozen=True):
+    """The host's member number, and the token to come back with."""
+
+    m: int
+    member_token: str
+
+    def __repr__(self) -> str:
+        return f"Host(m={self.m}, …)"
+
+
+class Created(msgspec.Struct, frozen=True):
+    """A session that was just made. Tokens are shown this once: the server keeps their digests alone."""
+
+    session: int
+    sharable_token: str
+    join_url: str
+    """The invitation: the token stands in the fragment, which no server sees."""
+    host: Host
+    precision: Precision
+    revision: int
+
+    def __repr__(self) -> str:
+        return f"Created(session={self.session}, …)"
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """A new sharable token; the one before it lets nobody in any more."""
+
+    sharable_token: str
+    join_url: str
+
+    def __repr__(self) -> str:
+        return "Invitation(…)"
+
+
+class PartyMember(msgspec.Struct, frozen=True):
+    """A member as the party sees them."""
+
+    m: int
+    name: str
+    """Empty once the person is erased."""
+    role: Role
+    state: MemberState
+
+
+class PartyMembers(msgspec.Struct, frozen=True):
+    """Everybody who is, or was, in the party."""
+
+    members: list[PartyMember]
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """A session as its members see it. Times are epoch milliseconds."""
+
+    session: int
+    status: str
+    """`live` or `ended`."""
+    precision: Precision
+    options: Options
+    revision: int
+    started_at: int
+    ended_at: int | None
+    you: int
+    """The asker's own member number."""
+    role: Role
+    members: list[PartyMember]
+
+
+if TYPE_CHECKING:
+    OptionsChange = msgspec.Struct
+else:
+    # Every option as in `Options`, but none has a default: what is not named stays as it is.
+    _KINDS = get_type_hints(Options, include_extras=True)
+    OptionsChange = msgspec.defstruct(
+        "OptionsChange",
+        [(name, _KINDS[name] | UnsetType, UNSET) for name in Options.__struct_fields__],
+        namespace={
+            "__doc__": "The options to change. `started_at` never changes; `rough_cell_m` only grows, "
+            "`ttl_hours` only shrinks, `live_only` is only turned on."
+        },
+        module=__name__,
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the host changes: the precision, some options, or both."""
+
+    precision: Precision | UnsetType = UNSET
+    options: OptionsChange | UnsetType = UNSET
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether this gateway should get connections: the first two true, the third false."""
+
+    postgresql: bool
+    lease: bool
+    draining: bool
+
+    @property
+    def ready(self) -> bool:
+        """All of it."""
+        return self.postgresql and self.lease and not self.draining
+
+
+# --- what `GET …/track` answers: GeoJSON (RFC 7946) ---------------------------------------------
+
+LonLat = Annotated[tuple[float, float], msgspec.Meta(description="Longitude, latitude: degrees, WGS 84.")]
+
+
+class LineString(msgspec.Struct, frozen=True, tag_field="type", tag="LineString"):
+    """Two places or more."""
+
+    coordinates: list[LonLat]
+
+
+class Point(msgspec.Struct, frozen=True, tag_field="type", tag="Point"):
+    """One place: a line needs two."""
+
+    coordinates: LonLat
+
+
+class TrackProperties(msgspec.Struct, frozen=True):
+    """Whose track, and the time (epoch milliseconds) and accuracy (metres) of each place in it."""
+
+    m: int
+    name: str
+    precision: Precision
+    times: list[int]
+    accuracy_m: list[float | None]
+
+
+class TrackFeature(msgspec.Struct, frozen=True, tag_field="type", tag="Feature"):
+    """One member's track."""
+
+    geometry: LineString | Point
+    properties: TrackProperties
+
+
+class FeatureCollection(msgspec.Struct, frozen=True, tag_field="type", tag="FeatureCollection"):
+    """A track for each member who shows a position and has one."""
+
+    features: list[TrackFeature]
+
+
+def changed_keys(change: msgspec.Struct) -> dict[str, Any]:
+    """The options that a change names."""
+    return {key: value for key, value in msgspec.structs.asdict(change).items() if value is not UNSET}
