@@ -16,9 +16,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util.exc import CommandError
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
+
+from db.address import place
 
 MINIMUM_VERSION = 150_000
 """PostgreSQL's `server_version_num`: 15, the product's base."""
@@ -47,12 +48,9 @@ def engine_of(url: str) -> Engine:
     Raises `MigrationError` for what is not a URL or connection string.
     """
     try:
-        conninfo_to_dict(url)
-    except psycopg.Error:
-        # libpq's message repeats parts of the URL, the password among them.
-        raise MigrationError(
-            "the database's URL is not of the form postgresql://user@host:port/name"
-        ) from None
+        place(url)
+    except ValueError as error:
+        raise MigrationError(str(error)) from None
     return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
 
 

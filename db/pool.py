@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
-from psycopg.conninfo import conninfo_to_dict
+
+from db.address import place
 
 CONNECT_TIMEOUT_S = 10.0
 STATEMENT_TIMEOUT_S = 30
@@ -31,7 +32,10 @@ class DatabaseUnavailable(RuntimeError):
 
 async def connect(url: str, *, min_size: int, max_size: int, application_name: str) -> Pool:
     """A pool of `min_size` to `max_size` connections. Raises `DatabaseUnavailable`, `ValueError`."""
-    place = _place(url)
+    try:
+        where = place(url)
+    except ValueError as error:
+        raise DatabaseUnavailable(str(error)) from None
     if not 0 <= min_size <= max_size or max_size < 1:
         raise ValueError("a pool's sizes must be 0 <= min_size <= max_size and max_size >= 1")
     try:
@@ -58,16 +62,4 @@ async def connect(url: str, *, min_size: int, max_size: int, application_name: s
         ValueError,
     ) as error:
         reason = str(error) if isinstance(error, asyncpg.PostgresError) else type(error).__name__
-        raise DatabaseUnavailable(f"cannot use PostgreSQL at {place}: {reason}") from None
-
-
-def _place(url: str) -> str:
-    """`host:port/name as user`. Raises `DatabaseUnavailable` for what is not a URL."""
-    try:
-        parts = conninfo_to_dict(url)
-    except Exception:
-        raise DatabaseUnavailable(
-            "the database's URL is not of the form postgresql://user@host:port/name"
-        ) from None
-    host, port = parts.get("host", "localhost"), parts.get("port", 5432)
-    return f"{host}:{port}/{parts.get('dbname', '')} as {parts.get('user', '?')}"
+        raise DatabaseUnavailable(f"cannot use PostgreSQL at {where}: {reason}") from None

@@ -1,4 +1,4 @@
-"""The keeper's work: drops whole chunks past the time-to-live, flags rows past their session's own (G7).
+"""The keeper's work: drops whole chunks past the time-to-live, flags rows past their own (G7).
 
 Expired rows are invisible before either happens: every reader compares with the clock. One chunk is one
 transaction, recorded with the state before and after; the keeper itself has no grant on the positions.
@@ -81,7 +81,7 @@ async def _drop_one(conn: Database, ttl_hours: int, lock_timeout_ms: int) -> asy
 
 
 async def flag_expired(conn: Database, batch: int, *, keep_hours: int | None = None) -> int:
-    """Flags at most `batch` rows whose session's own time-to-live has passed. How many; call again at `batch`.
+    """Flags at most `batch` rows whose own session has no more use for them. How many: again, if `batch`.
 
     `keep_hours`: sessions that keep as long as the server, or longer, are left to the drop of their chunk,
     which follows within a day; without it their rows are all written once more. Raises `ValueError`.

@@ -166,6 +166,9 @@ class Phone:
         except PeerMistake:
             await socket.close(PROTOCOL_ERROR)
             return PROTOCOL_ERROR
+        except asyncio.CancelledError:  # `stop`: without this the peer would read an internal error
+            await socket.close()
+            raise
         finally:
             if sender is not None:
                 sender.cancel()

@@ -271,7 +271,7 @@ class Connection:
     @property
     def has_unsent(self) -> bool:
         """Whether bytes handed over before wait inside this process (G3)."""
-        return self._outbox is not None and self._outbox.paused
+        return self._socket is not None and self._socket.unsent_bytes > 0
 
     def hold_reading(self) -> None:
         """Nothing is read while a command is carried out: order without a queue."""

@@ -133,28 +133,31 @@ class Hub:
         if member is None:
             return
         connection, member.connection = member.connection, None
-        if connection is not None:
+        if connection is not None and connection.has_unsent:
+            connection.abort()  # nothing at all to the revoked, not even what waits already
+        elif connection is not None:
             connection.close(code)
         self.broadcast(session, member.message())
 
     def restrict(self, session: Session) -> None:
-        """Nothing finer than allowed by now leaves this process from here on (G3).
+        """Nothing finer than allowed by now is taken from the session's state from here on (G3).
 
         Open windows of whoever became coarser are refused; batches on their way are refused by the
-        writer; bytes that a slow connection has not taken yet are forgotten with the connection.
+        writer; for bytes that were handed to a socket before there is `cut_unsent`.
         """
-        tightened = session.restrict()
-        for member in tightened:
+        for member in session.restrict():
             for window in list(member.windows.values()):
                 if window.state is WindowState.OPEN:
                     self.windows.settle(window, Reject.PRECISION)
             member.settled = None
             if member.connection is not None:
                 self.want_ack(member.connection)
-        if tightened:
-            for listener in session.connected():
-                if listener.connection is not None and listener.connection.has_unsent:
-                    listener.connection.abort()
+
+    def cut_unsent(self, session: Session) -> None:
+        """Before a tightening returns: what sockets have not sent by now is forgotten with them (G3)."""
+        for member in session.connected():
+            if member.connection is not None and member.connection.has_unsent:
+                member.connection.abort()
 
     def end(self, session: Session) -> None:
         """The session is over for everybody."""

@@ -39,7 +39,8 @@ class Steering:
         """The session's precision; returns when it holds everywhere. Raises `LookupError`."""
         async with self._registry.lock(session_id):
             session = self._hub.sessions.get(session_id)
-            if session is not None and tightens(session.precision, precision):
+            tightening = session is not None and tightens(session.precision, precision)
+            if session is not None and tightening:
                 session.precision = precision
                 self._hub.restrict(session)
             row = await store.set_session_precision(self._pool, session_id, precision)
@@ -52,6 +53,8 @@ class Steering:
                 self._hub.restrict(session)
             await self._forget_snapshots(session_id)
             if session is not None:
+                if tightening:
+                    self._hub.cut_unsent(session)
                 self._hub.broadcast(
                     session, PrecisionChanged(precision=session.precision, revision=session.revision)
                 )
@@ -61,13 +64,16 @@ class Steering:
     async def share(self, session: Session, member: Member, precision: Precision) -> None:
         """A member's own choice."""
         async with self._registry.lock(session.id):
-            if tightens(member.own, precision):
+            tightening = tightens(member.own, precision)
+            if tightening:
                 member.own = precision
                 self._hub.restrict(session)
             row = await store.set_member_precision(self._pool, session.id, member.user_id, precision)
             member.own = row.precision
             self._hub.restrict(session)
             await self._forget_snapshots(session.id, member.number)
+            if tightening:
+                self._hub.cut_unsent(session)
             self._hub.announce_moved(session, self._hub.clock())
 
     async def kick(self, session_id: int, number: int) -> None:

@@ -117,6 +117,11 @@ class WebSocket(asyncio.Protocol):
         if self.open:
             self._transport.write(frame)  # type: ignore[union-attr]
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that were written and that the kernel has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def ping(self) -> None:
         """Asks for a sign of life."""
         if self.open:

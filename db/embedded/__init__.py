@@ -1,0 +1,6 @@
+"""The embedded stack: real PostgreSQL and Redis in a private root, for `partyline up` and for the tests."""
+
+from db.embedded.errors import StackBusy, StackError, StackFailed, StackUnavailable
+from db.embedded.stack import Stack
+
+__all__ = ["Stack", "StackBusy", "StackError", "StackFailed", "StackUnavailable"]

@@ -1,6 +1,6 @@
 """PostgreSQL's data directory: the template, a new copy of it, its settings, its password. Runs no server.
 
-The settings are written at every start, so they are the code's and nobody else's. What they promise: fsync is on
+The settings are written at every start, so they are the code's and nobody else's. They promise: fsync is on
 (an acked fix is on the disk), only 127.0.0.1 is listened on, every login needs a password, and neither a
 statement nor its parameters nor a row gets into the log (an ERROR goes to the client that caused it).
 """
@@ -29,6 +29,8 @@ max_connections = 200
 password_encryption = 'scram-sha-256'
 shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off
+# This edition has no policies to run in the background, and its one job only fails.
+timescaledb.max_background_workers = 0
 shared_buffers = 128MB
 work_mem = 8MB
 maintenance_work_mem = 64MB
@@ -77,8 +79,6 @@ def make_template(inside: Enclosure, template: Path, *, log: Path) -> None:
     options = "--data-checksums --auth=reject --no-sync --no-instructions"
     inside.run([*initdb.split(), *options.split()], folder="postgres", log=log)
     _single(inside, f"CREATE DATABASE {DATABASE};", log=log)
-    for leftover in ("postmaster.opts", "postgresql.auto.conf"):
-        (folder / leftover).unlink(missing_ok=True)
     folder.rename(template)
     folder.mkdir()
     log.unlink()
@@ -89,7 +89,7 @@ def new_cluster(template: Path, folder: Path) -> None:
     new = folder.with_name(folder.name + ".new")
     if new.exists():
         shutil.rmtree(new)
-    copied = subprocess.run(
+    copied = subprocess.run(  # noqa: S603
         ["cp", "-a", "--reflink=auto", str(template), str(new)],  # noqa: S607
         capture_output=True,
         text=True,
@@ -97,7 +97,7 @@ def new_cluster(template: Path, folder: Path) -> None:
     )
     if copied.returncode != 0:
         raise StackFailed(f"The cluster could not be copied to {new}: {copied.stderr.strip()}.")
-    subprocess.run(["sync", "--file-system", str(new)], check=True)  # noqa: S607
+    subprocess.run(["sync", "--file-system", str(new)], check=True)  # noqa: S603, S607
     new.rename(folder)
 
 
@@ -123,9 +123,10 @@ def _single(inside: Enclosure, statement: str, *, log: Path) -> None:
     with os.fdopen(fd, "w") as file:
         file.write(statement + "\n")
     try:
-        argv = [f"{BIN}/postgres", "--single", "-D", INSIDE, "-c", "shared_preload_libraries="]
-        quiet = ["-c", "log_min_messages=log", "-c", "log_min_error_statement=panic", "-j"]
-        inside.run([*argv, *quiet, "postgres"], folder="postgres", log=log, source=script)
+        argv = [f"{BIN}/postgres", "--single", "-D", INSIDE]
+        for setting in ("shared_preload_libraries=", "log_min_error_statement=panic", "exit_on_error=on"):
+            argv += ["-c", setting]
+        inside.run([*argv, "postgres"], folder="postgres", log=log, source=script)
     finally:
         script.unlink()
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from db.embedded.errors import StackFailed, StackUnavailable
 
 SERVER_UID = 60999
-"""Who the servers are when root starts them: a number that neither Debian nor systemd gives to anybody. Inside
-a user namespace the ordinary user wears the same number, so one /etc/passwd in the root serves both."""
+"""Who the servers are when root starts them: a number that neither Debian nor systemd gives to anybody. In a
+user namespace the ordinary user wears the same number, so one /etc/passwd in the root serves both."""
 
 ENVIRONMENT = {"PATH": "/usr/bin", "HOME": "/data", "LANG": "C.UTF-8", "TZ": "UTC"}
 WARDEN = Path(__file__).with_name("warden.py")
@@ -79,9 +79,8 @@ class Process:
 
     def __init__(self, warden: subprocess.Popen[bytes]) -> None:
         self._warden = warden
-        assert warden.stdout is not None
-        with contextlib.closing(warden.stdout) as answer:
-            word, _, rest = answer.readline().decode(errors="replace").strip().partition(" ")
+        answer = warden.stdout.readline() if warden.stdout else b""
+        word, _, rest = answer.decode(errors="replace").strip().partition(" ")
         if word != "pid":
             self.stop()
             raise StackFailed(f"A server could not be run in the private root: {rest or 'no answer'}.")
@@ -106,17 +105,17 @@ class Process:
 
     def stop(self) -> int:
         """Lets the warden stop it cleanly; returns the exit status when all of it is gone. Twice is safe."""
-        assert self._warden.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._warden.stdin.close()
+        for pipe in (self._warden.stdin, self._warden.stdout):
+            if pipe is not None:
+                pipe.close()
         return self._warden.wait()
 
 
 class Enclosure:
     """The private root with one data directory's folders under `/data`.
 
-    `folder(name)` is `/data/<name>` seen from outside. `lock_fd` is handed to every server, so that the lock on
-    the data directory is held until the last process is gone, whoever was killed.
+    `folder(name)` is `/data/<name>` seen from outside. `lock_fd` is handed to every server, so that the lock
+    on the data directory is held until the last process is gone, whoever was killed.
     """
 
     def __init__(self, root: Path, data_dir: Path | None, *, mount: bool, lock_fd: int | None = None) -> None:
@@ -145,7 +144,14 @@ class Enclosure:
         bound = self._mount and self._data_dir is not None
         binds = [(str(self.folder(folder).resolve()), f"/data/{folder}")] if bound else []
         job = Job(
-            str(self._root), self._mount, binds, SERVER_UID, list(argv), stop, str(log), source and str(source)
+            str(self._root),
+            self._mount,
+            binds,
+            SERVER_UID,
+            list(argv),
+            stop,
+            str(log),
+            None if source is None else str(source),
         )
         return Process(_warden(job, self._fds))
 

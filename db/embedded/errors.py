@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 WAYS_OUT = (
-    "The embedded stack needs Debian's mmdebstrap: apt-get install mmdebstrap (as an ordinary user the kernel "
-    "must allow user namespaces too; where it needs a permitted tool: apt-get install bubblewrap uidmap). "
-    "Without it, either start the servers with compose.yaml, or name your own with the two URLs "
+    "Three ways out: on Debian, apt-get install mmdebstrap, and run as root or as a user who may make user "
+    "namespaces; or start the two servers with compose.yaml; or name your own with the two URLs "
     "PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL."
 )
 

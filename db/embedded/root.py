@@ -52,7 +52,7 @@ UNUSED = (
     "usr/include",
     "var/cache/*",
 )
-LAYOUT = 1
+LAYOUT = 2
 """Raised when what is built from the same packages changes, template included."""
 BUILD_BYTES = 1_000_000_000
 """What a build takes on the disk at its peak; half of it stays."""
@@ -175,11 +175,10 @@ def _unpack(root: Path, say: Say, lock_fd: int) -> None:
 
 def _follow(process: subprocess.Popen[str], say: Say) -> list[str]:
     """Shows mmdebstrap's phases: a spinner on a terminal, else a line each. Returns its last complaints."""
-    assert process.stderr is not None
     console = Console(stderr=True)
     complaints: list[str] = []
     with console.status("starting mmdebstrap …") as status:
-        for line in process.stderr:
+        for line in process.stderr or ():
             kind, _, text = line.strip().partition(": ")
             if kind == "I":
                 status.update(text)
@@ -205,6 +204,8 @@ def _complete(root: Path) -> None:
             link = library.parent.parent / library.name
             if not link.exists():
                 link.symlink_to(f"{kind}/{library.name}")
+    for control in root.glob("usr/share/postgresql/*/extension/*-3.control"):  # PostGIS, another alternative
+        control.with_name(control.name.replace("-3.", ".")).symlink_to(control.name)
     for pattern in UNUSED:
         for unused in root.glob(pattern):
             if unused.is_dir() and not unused.is_symlink():

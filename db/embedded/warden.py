@@ -50,7 +50,11 @@ def unshare_mounts(uid: int) -> None:
     ordinary = me != 0
     _checked(_libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if ordinary else 0)), "unshare")
     if ordinary:
-        for name, text in (("setgroups", "deny"), ("gid_map", f"{uid} {my_group} 1"), ("uid_map", f"{uid} {me} 1")):
+        for name, text in (
+            ("setgroups", "deny"),
+            ("gid_map", f"{uid} {my_group} 1"),
+            ("uid_map", f"{uid} {me} 1"),
+        ):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     _checked(_libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), "mount private")
@@ -87,11 +91,11 @@ def _child(job: dict[str, Any], warden: int, failed: int) -> NoReturn:
         os.dup2(source, 0)
         os.close(source)
         _enter(job)
-        # After the change of user, which would clear it. If the warden is killed, the server stops all the same.
+        # After the change of user, which would clear it. If the warden is killed, the server stops as well.
         _prctl(PR_SET_PDEATHSIG, job["stop"][0][0])
         if os.getppid() != warden:
             os._exit(125)
-        os.execve(job["argv"][0], job["argv"], job["env"])
+        os.execve(job["argv"][0], job["argv"], job["env"])  # noqa: S606
     except OSError as error:
         os.write(failed, f"{error.errno or 0} {error.strerror}".encode())
     except BaseException as error:

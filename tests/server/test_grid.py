@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -108,7 +109,7 @@ def test_two_users_have_unrelated_origins() -> None:
         values = [pair[axis] for pair in origins]
         mean = sum(values) / 2000
         assert abs(mean - COARSEST / 2) < 150  # 6 standard errors
-        neighbours = sum((a - mean) * (b - mean) for a, b in zip(values, values[1:], strict=False))
+        neighbours = sum((a - mean) * (b - mean) for a, b in pairwise(values))
         spread = sum((a - mean) ** 2 for a in values)
         assert abs(neighbours / spread) < 0.15
     north_east = sum((n - 2000) * (e - 2000) for n, e in origins) / 2000 / (COARSEST**2 / 12)
