@@ -11,12 +11,21 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from db.fence import SHARDS, hold_shared
+from db.fence import FENCE_CLASS, SHARDS, hold_shared
 from db.pool import Connection
 from db.queries import load
 from db.times import PG_EPOCH_MS, to_ms
 from protocol.limits import WINDOW_MS
 from protocol.messages import Reject
+
+__all__ = [
+    "COPY_HEADER",
+    "COPY_TRAILER",
+    "FENCE_CLASS",
+    "CommitResult",
+    "commit_rows",
+    "pack_row",
+]
 
 _SQL = load("positions")
 _STAGING = "party_positions_staged"

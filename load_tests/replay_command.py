@@ -22,7 +22,7 @@ from load_tests.readings import Track, TrackError
 from load_tests.replay import Outcome, Play, Replay
 from load_tests.replay_show import account_tables, progress, verdict
 from load_tests.rows import CannotCount, count_rows
-from load_tests.stopping import stopped_by_signals
+from load_tests.stopping import Stopped, stopped_by_signals, unless
 from load_tests.tracks import read_all
 from protocol.codec import JSON, MSGPACK
 from protocol.limits import MAX_FIXES
@@ -76,13 +76,13 @@ def replay(
 
     Examples:
 
-      partyline replay ride.gpx                               in real time, with its own times
+      partyline replay ride.gpx
 
       partyline replay party.ndjson.gz --shift-to-now --speed 20
 
       partyline replay party.ndjson.gz --shift-to-now --speed max --save party.json
 
-      partyline replay party.ndjson.gz --speed max --resume party.json     the same fixes again: no new rows
+      partyline replay party.ndjson.gz --speed max --resume party.json
     """
     factor = parse_speed(speed)
     try:
@@ -108,6 +108,9 @@ def replay(
         typer.echo(verdict(account))
         if json_file is not None:
             write_private(json_file, account.as_json())
+    except Stopped:
+        typer.echo("partyline: stopped before anything was sent.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     except (CannotStart, TrackError) as error:
         typer.echo(f"partyline: {error}", err=True)
         raise typer.Exit(EXIT_CANNOT_START) from None
@@ -124,7 +127,7 @@ async def _replay(
     console = Console()
     with stopped_by_signals() as stop:
         try:
-            party = await run.join()
+            party = await unless(stop, run.join())
             if database_url:
                 await _try_count(database_url, party.session)
             if keep:

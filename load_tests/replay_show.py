@@ -50,10 +50,10 @@ def _line(now: Progress) -> str:
 def account_tables(account: ReplayAccount) -> list[Table]:
     """The account as two tables: the members, and what became of the fixes."""
     members = Table(title=f"Session {account.session}, started_at {account.started_at}", title_justify="left")
-    for heading in ("member", "track"):
-        members.add_column(heading)
+    members.add_column("m", justify="right", no_wrap=True)
+    members.add_column("track", overflow="ellipsis")
     for heading in ("delta_ms", "sent", "acked", "rejected", "held", "windows"):
-        members.add_column(heading, justify="right")
+        members.add_column(heading, justify="right", no_wrap=True)
     for one in account.members:
         counts = (one.delta_ms, one.offered, one.acked, sum(one.rejected.values()), one.held, one.windows)
         number = "" if one.m is None else str(one.m)

@@ -18,7 +18,7 @@ from load_tests.endpoints import default_data_dir, find_http, read_endpoints
 from load_tests.party_file import write_private
 from load_tests.party_http import base_url, create_party, stream_url
 from load_tests.party_walk import MAX_WALKERS, Walkers
-from load_tests.stopping import stopped_by_signals
+from load_tests.stopping import Stopped, stopped_by_signals, unless
 from protocol.codec import JSON, MSGPACK, Codec
 from protocol.options import Options
 from protocol.precision import Precision
@@ -30,7 +30,7 @@ SEED = 20_250_601
 
 def walk(
     *,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=MAX_WALKERS, help="How many walk.")] = 5,
+    count: Annotated[int, typer.Option("--members", "-n", min=1, max=MAX_WALKERS, help="How many walk.")] = 5,
     url: Annotated[str | None, typer.Option(help="The server; default: the one of --data-dir.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where `partyline up` keeps its data.")] = None,
     token_stdin: Annotated[
@@ -102,23 +102,30 @@ async def _walk(
     codec: Codec,
 ) -> bool:
     with stopped_by_signals() as stop:
-        if not token:
-            party = await create_party(
-                base,
-                display_name="Demo party",
-                precision=Precision.EXACT,
-                options=Options(max_members=max(50, count + 1)),
-            )
-            token = party.sharable_token
-            if invitation is not None:
-                write_private(invitation, msgspec.json.encode({"http": base, **msgspec.to_builtins(party)}))
-        walkers = Walkers(
-            count, url=stream_url(base), token=token, codec=codec, seed=seed, random=SystemRandom()
-        )
         try:
-            await walkers.join()
-            typer.echo(f"{count} people walk in Seoul.")
-            seconds = None if minutes is None else minutes * 60
-            return await walkers.walk(stop, lambda: time.time_ns() // 1_000_000, seconds)
-        finally:
-            await walkers.close()
+            token = token or await unless(stop, _make_party(base, count, invitation))
+            walkers = Walkers(
+                count, url=stream_url(base), token=token, codec=codec, seed=seed, random=SystemRandom()
+            )
+            try:
+                await unless(stop, walkers.join())
+                typer.echo(f"{count} people walk in Seoul.")
+                seconds = None if minutes is None else minutes * 60
+                return await walkers.walk(stop, lambda: time.time_ns() // 1_000_000, seconds)
+            finally:
+                await walkers.close()
+        except Stopped:
+            return True
+
+
+async def _make_party(base: str, count: int, invitation: Path | None) -> str:
+    """A session of our own; returns its sharable token."""
+    party = await create_party(
+        base,
+        display_name="Demo party",
+        precision=Precision.EXACT,
+        options=Options(max_members=max(50, count + 1)),
+    )
+    if invitation is not None:
+        write_private(invitation, msgspec.json.encode({"http": base, **msgspec.to_builtins(party)}))
+    return party.sharable_token

@@ -17,6 +17,7 @@ from protocol.precision import Precision
 Token = Annotated[str, msgspec.Meta(max_length=4096)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+MemberNo = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 Millis = Annotated[int, msgspec.Meta(ge=-(2**53), lt=2**53)]
 
 
@@ -137,7 +138,7 @@ class SetPrecision(msgspec.Struct, tag_field="t", tag="set_precision", frozen=Tr
 class Kick(msgspec.Struct, tag_field="t", tag="kick", frozen=True):
     """The host removes member number `m`."""
 
-    m: int
+    m: MemberNo
 
 
 class End(msgspec.Struct, tag_field="t", tag="end", frozen=True):

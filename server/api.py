@@ -29,7 +29,7 @@ from server.masking import MaskKey
 from server.problems import Kind, Problem, Shield, on_http_exception, on_problem
 from server.readback import DEFAULT_POINTS, MOST_POINTS, Readback, Wanted, allowed
 from server.requests import body_of, origin_of, session_id, whole
-from server.site import site_routes
+from server.site import Handler, site_routes
 from server.tokens import digest, new_member_token, new_sharable_token
 from server.track import GEOJSON, GPX_XML, geojson, gpx, prefers_gpx
 
@@ -52,15 +52,13 @@ def make_app(gateway: Gateway) -> Starlette:
     one = "/v1/sessions/{id:int}"
     app = Starlette(
         routes=[
-            Route("/v1/sessions", api.create, methods=["POST"]),
-            Route(one, api.show, methods=["GET"]),
-            Route(one, api.change, methods=["PATCH"]),
-            Route(one, api.end, methods=["DELETE"]),
-            Route(f"{one}/token", api.rotate, methods=["POST"]),
-            Route(f"{one}/members", api.members, methods=["GET"]),
-            Route(f"{one}/members/{{m:int}}", api.kick, methods=["DELETE"]),
-            Route(f"{one}/track", api.track, methods=["GET"]),
-            Route("/v1/me", api.erase, methods=["DELETE"]),
+            _route("/v1/sessions", POST=api.create),
+            _route(one, GET=api.show, PATCH=api.change, DELETE=api.end),
+            _route(f"{one}/token", POST=api.rotate),
+            _route(f"{one}/members", GET=api.members),
+            _route(f"{one}/members/{{m:int}}", DELETE=api.kick),
+            _route(f"{one}/track", GET=api.track),
+            _route("/v1/me", DELETE=api.erase),
             *site_routes(gateway),
         ],
         middleware=[Middleware(Shield)],
@@ -68,6 +66,15 @@ def make_app(gateway: Gateway) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _route(path: str, **calls: Handler) -> Route:
+    """One route a path, so that a wrong method is told all of the right ones."""
+
+    async def call(request: Request) -> Response:
+        return await calls["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, call, methods=[*calls])
 
 
 class Api:
@@ -135,7 +142,7 @@ class Api:
             if isinstance(wanted.options, msgspec.Struct):
                 row = await store.find_session(self._gateway.pool, session)
                 before = standing.row.options if row is None else row.options
-                options = changed(before, wanted.options, now_ms=self._gateway.hub.clock())
+                options = changed(before, wanted.options)
             if isinstance(wanted.precision, Precision):
                 await steering.set_session_precision(session, wanted.precision)
             if options is not None:
@@ -157,7 +164,7 @@ class Api:
         origin = origin_of(request, self._gateway.settings.public_url)
         sharable = new_sharable_token()
         await self._gateway.steering.rotate(standing.row.id, digest(sharable))
-        return answer(bodies.Invitation(sharable, f"{origin}/j#{sharable}"), 201)
+        return answer(bodies.Invitation(sharable, f"{origin}/j#{sharable}"))
 
     # --- members ------------------------------------------------------------------------------------
 

@@ -20,6 +20,13 @@ class BadToken(Exception):
         super().__init__("the token is not valid here")
 
 
+class KeysUnavailable(OSError):
+    """The JWKS could not be fetched; nothing is known of the token."""
+
+    def __init__(self) -> None:
+        super().__init__("the keys of users' tokens could not be fetched")
+
+
 class UserTokens:
     """Checks users' JWTs. With neither secret nor JWKS there are only guests."""
 
@@ -29,7 +36,7 @@ class UserTokens:
         self._keys = jwt.PyJWKClient(jwks_url, cache_keys=True, timeout=5) if jwks_url else None
 
     async def user_id(self, token: str) -> int:
-        """The user that a JWT is for. Raises `BadToken`."""
+        """The user that a JWT is for. Raises `BadToken`, or `KeysUnavailable`: come again."""
         try:
             if self._keys is not None:
                 key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
@@ -50,9 +57,21 @@ class UserTokens:
                 )
             else:
                 raise BadToken
-            return int(claims["sub"])
+            return _id_of(claims["sub"])
+        except jwt.PyJWKClientConnectionError:
+            raise KeysUnavailable from None
         except (jwt.PyJWTError, ValueError, TypeError):
             raise BadToken from None
+
+
+def _id_of(subject: object) -> int:
+    """The subject as a user's id: decimal digits, from 1 to 2^63 - 1. Raises `ValueError`."""
+    if not isinstance(subject, str) or not (subject.isascii() and subject.isdecimal() and len(subject) < 20):
+        raise ValueError("not a user's id")
+    user_id = int(subject)
+    if not 0 < user_id < 2**63:
+        raise ValueError("not a user's id")
+    return user_id
 
 
 def is_jwt(token: str) -> bool:

@@ -42,7 +42,7 @@ class Standing:
 
 
 def bearer_of(headers: Mapping[str, str]) -> str | None:
-    """The bearer token of a request; `None` without `Authorization`. Raises `UNAUTHORIZED` for another form."""
+    """The bearer token of a request; `None` without the header. Raises `UNAUTHORIZED` for another form."""
     header = headers.get("authorization")
     if header is None:
         return None
@@ -80,7 +80,9 @@ class Bearers:
         """The bearer's place in a session. Raises `UNAUTHORIZED`, or `NOT_FOUND` for somebody without one."""
         if token is None:
             raise Problem(Kind.UNAUTHORIZED)
-        standing = await self._standing_of_user(token, session_id) if is_jwt(token) else await self._member(token)
+        standing = (
+            await self._standing_of_user(token, session_id) if is_jwt(token) else await self._member(token)
+        )
         if standing is None or standing.row.id != session_id:
             raise Problem(Kind.NOT_FOUND)
         return standing

@@ -65,7 +65,7 @@ def _run(work: Callable[[], None]) -> None:
     except DatabaseUnavailable as error:
         _fail(f"{error}; is it running, and is PARTYLINE_DATABASE_URL right?")
     except OSError as error:
-        _fail(f"{error.strerror or error}")
+        _fail(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

@@ -9,24 +9,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.codec import CODECS, DECODE_ERRORS, JSON, Codec
 from protocol.limits import FIXES_BURST, FIXES_PER_S, JOIN_TIMEOUT_S
-from protocol.messages import (
-    Ack,
-    ClientMessage,
-    Error,
-    Fix,
-    Fixes,
-    FixItem,
-    Reject,
-    Rejected,
-    ServerMessage,
-)
+from protocol.messages import Ack, ClientMessage, Error, Fix, Fixes, FixItem, Reject, Rejected, Role
 from protocol.server import Phase, Refused, ServerSession, Step
 from server.acks import AckLedger
 from server.admission import check
 from server.frames import data_frame
+from server.holding import HoldGate
 from server.masking import Late, mask
 from server.outbox import Outbox, Overflow
 from server.rate import TokenBucket
@@ -45,15 +37,14 @@ class Connection:
 
     __slots__ = (
         "_bucket",
-        "_held",
+        "_gate",
         "_hub",
         "_last_seq",
         "_ledger",
         "_outbox",
         "_protocol",
-        "_seen_seq",
+        "_sends",
         "_socket",
-        "ack_wanted",
         "bearer",
         "codec",
         "deadline_ms",
@@ -70,10 +61,9 @@ class Connection:
         self._bucket: TokenBucket | None = None
         self._last_seq = -1
         """Highest `seq` taken on this connection."""
-        self._seen_seq = -1
-        """Highest `seq` seen, taken or not."""
-        self._held = False
-        """Fixes were not taken because batches are held; the client will send them again."""
+        self._gate = HoldGate()
+        self._sends = False
+        """Whether its role may send fixes: what the hot path asks instead of the table."""
         self.codec: Codec = JSON
         self.bearer = ""
         """The token of the handshake's `Authorization`, until the connection has entered."""
@@ -81,7 +71,6 @@ class Connection:
         self.deadline_ms = 0
         """When it must have entered."""
         self.throttled_until_ms = 0
-        self.ack_wanted = False
 
     # --- the socket's side ------------------------------------------------------------------------
 
@@ -102,7 +91,7 @@ class Connection:
         except DECODE_ERRORS:
             self.fail(CloseCode.BAD_FRAME)
             return
-        if type(message) is Fix and self.member is not None:
+        if type(message) is Fix and self._sends:
             self._take_all((message,))
         else:
             self._step(message)
@@ -116,11 +105,14 @@ class Connection:
             return
         ack, behind = outbox.resume()
         if ack is not None:
-            self._say(Ack(seq=ack))
-        if behind is not None and self.member is not None and self._hub.may_send():
-            rows = self.member.session.rows_since(behind)
-            if rows:
-                self.positions(positions_frame(self.codec, self._hub.clock(), rows), len(rows), behind)
+            self.say(Ack(seq=ack))
+        if behind is None or self.member is None:
+            return
+        rows = self.member.session.rows_since(behind)
+        if rows and self._hub.may_send():
+            self.positions(positions_frame(self.codec, self._hub.clock(), rows), len(rows), behind)
+        elif rows:  # without the lease: with the first tick that may be sent
+            self._hub.repeat(self.member.session, behind)
 
     def draining(self) -> None:
         self.close(CloseCode.GOING_AWAY)
@@ -183,8 +175,8 @@ class Connection:
         if refusal is None:
             member.heard_ms = now_ms
             hub.heard(member)
-        held = (self._held or hub.holding) and not session.options.live_only
-        if held and not self._is_sent_again(seq):
+        held = (hub.holding or self._gate.closed) and not session.options.live_only
+        if held and not self._gate.takes(seq, holding=hub.holding, refused=refusal is not None):
             return refusal
         self._last_seq = seq
         if position is None or session.options.live_only:
@@ -197,20 +189,11 @@ class Connection:
                 hub.want_ack(self)
         return refusal
 
-    def _is_sent_again(self, seq: int) -> bool:
-        """While batches are held, and until the client goes back to what it holds: nothing is taken."""
-        if not self._hub.holding and seq <= self._seen_seq:
-            self._held = False
-            return True
-        self._held = True
-        self._seen_seq = max(self._seen_seq, seq)
-        return False
-
     # --- to the client --------------------------------------------------------------------------------
 
-    def say(self, message: ServerMessage) -> None:
+    def say(self, message: wire.ServerMessage) -> None:
         """A control message."""
-        self._say(message)
+        self.control(data_frame(self.codec.encode(message), text=self.codec.text))
 
     def control(self, frame: bytes) -> None:
         """A control frame that was encoded already. A queue that is full closes the connection."""
@@ -238,7 +221,7 @@ class Connection:
         if self._outbox is not None and self._outbox.paused:
             self._outbox.ack = acked
         else:
-            self._say(Ack(seq=acked))
+            self.say(Ack(seq=acked))
 
     def _reject(self, rejected: list[tuple[int, Reject]]) -> None:
         frames = []
@@ -247,15 +230,13 @@ class Connection:
             frames.append(data_frame(self.codec.encode(Rejected(seq=seq, code=code)), text=self.codec.text))
         self.control(b"".join(frames))
 
-    def _say(self, message: ServerMessage) -> None:
-        self.control(data_frame(self.codec.encode(message), text=self.codec.text))
-
     # --- its life ---------------------------------------------------------------------------------------
 
     def entered(self, member: Member) -> None:
         """The first message was good."""
         self._protocol.entered(member.role)
         self.member = member
+        self._sends = member.role is not Role.VIEWER
         self.bearer = ""
 
     @property
@@ -300,7 +281,7 @@ class Connection:
         """The other side's error: said, counted, logged without its content, closed."""
         self._hub.refused(code)
         logger.info("connection refused", extra={"code": code.reason})
-        self._say(Error(code=code.reason))
+        self.say(Error(code=code.reason))
         self.close(code)
 
     def close(self, code: CloseCode) -> None:

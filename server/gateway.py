@@ -36,7 +36,7 @@ from server.masking import MaskKey
 from server.registry import Registry
 from server.settings import Settings, require
 from server.steering import Steering
-from server.websocket import websocket_factory
+from server.upgrade import websocket_factory
 
 DRAIN_S = 5.0
 """How long a stopping gateway waits for commits before it says goodbye."""

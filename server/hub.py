@@ -67,6 +67,8 @@ class Hub:
         self._entering: set[Connection] = set()
         self._throttled: set[Connection] = set()
         self._asked: set[Connection] = set()
+        self._leaving: set[Connection] = set()
+        """Closed, with bytes that the other side has not taken yet."""
         self._next_sweep_ms = 0
         self._next_keepalive_ms = 0
 
@@ -84,10 +86,12 @@ class Hub:
         """A connection is over, for whatever reason."""
         for group in (self.connections, self._entering, self._throttled, self._asked, self._acks):
             group.discard(connection)
+        if connection.has_unsent:
+            self._leaving.add(connection)
         member = connection.member
         if member is not None and member.connection is connection:
             member.connection = None
-            self._announce_moved(member.session, self.clock())
+            self.announce_moved(member.session, self.clock())
 
     def attach(self, connection: Connection, member: Member, now_ms: int) -> None:
         """The connection is now the member's; an older one of the same member is replaced."""
@@ -158,14 +162,18 @@ class Hub:
         for member in session.connected():
             if member.connection is not None and member.connection.has_unsent:
                 member.connection.abort()
+        for connection in [leaving for leaving in self._leaving if leaving.has_unsent]:
+            if connection.member is not None and connection.member.session is session:
+                connection.abort()
 
     def end(self, session: Session) -> None:
         """The session is over for everybody."""
         session.ended = True
         self.sessions.pop(session.id, None)
         for member in session.connected():
-            if member.connection is not None:
-                member.connection.close(CloseCode.ENDED)
+            connection, member.connection = member.connection, None
+            if connection is not None:
+                connection.close(CloseCode.ENDED)
 
     # --- what the hot path asks for ---------------------------------------------------------------
 
@@ -175,6 +183,14 @@ class Hub:
         due_ms = max(session.last_tick_ms + session.options.tick_ms, now_ms)
         self._due.setdefault(-(-due_ms // SLOT_MS), []).append(session)
 
+    def repeat(self, session: Session, tick: int) -> None:
+        """What changed in `tick` or later is due again: somebody could not be given it."""
+        for member in session.members.values():
+            if member.shown is not None and member.changed_tick >= tick:
+                session.changed[member.number] = member
+        if session.changed and not session.waiting:
+            self.want_tick(session, self.clock())
+
     def want_ack(self, connection: Connection) -> None:
         """Something of this connection is settled."""
         self._acks.add(connection)
@@ -182,7 +198,7 @@ class Hub:
     def heard(self, member: Member) -> None:
         """A fix came: a stale member is live again."""
         if member.state is MemberState.STALE:
-            self._announce_moved(member.session, member.heard_ms)
+            self.announce_moved(member.session, member.heard_ms)
 
     # --- by the clock -----------------------------------------------------------------------------
 
@@ -209,8 +225,8 @@ class Hub:
 
         Taken again only below half the bound, so that it does not flutter.
         """
-        backlog = self.windows.unsettled
-        holding = backlog >= (self._backlog_rows // 2 if self.holding else self._backlog_rows)
+        bound = self._backlog_rows // 2 if self.holding else self._backlog_rows
+        holding = self.windows.unsettled >= bound
         if holding != self.holding:
             self.holding = holding
             self.policy()
@@ -256,13 +272,10 @@ class Hub:
                 frame = frames[codec.text] = data_frame(codec.encode(message), text=codec.text)
             connection.control(frame)
 
-    def _announce_moved(self, session: Session, now_ms: int) -> None:
-        for member in session.sweep(now_ms):
-            self.broadcast(session, member.message())
-
     def announce_moved(self, session: Session, now_ms: int) -> None:
         """Tells the party whose state changed."""
-        self._announce_moved(session, now_ms)
+        for member in session.sweep(now_ms):
+            self.broadcast(session, member.message())
 
     def _release(self, now_ms: int) -> None:
         for connection in [c for c in self._throttled if c.throttled_until_ms <= now_ms]:
@@ -272,19 +285,16 @@ class Hub:
     def _sweep(self, now_ms: int) -> None:
         for connection in [c for c in self._entering if c.waits_to_enter and c.deadline_ms <= now_ms]:
             connection.fail(CloseCode.JOIN_TIMEOUT)
+        self._leaving = {connection for connection in self._leaving if connection.has_unsent}
         for session in list(self.sessions.values()):
-            self._announce_moved(session, now_ms)
+            self.announce_moved(session, now_ms)
             if session.connected():
                 session.idle_since_ms = now_ms
-            elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not _has_windows(session):
+            elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not session.has_windows:
                 del self.sessions[session.id]
         if now_ms >= self._next_keepalive_ms:
             self._next_keepalive_ms = now_ms + KEEPALIVE_MS
             self._asked = {c for c in list(self.connections) if c.ping_or_cut(c in self._asked)}
-
-
-def _has_windows(session: Session) -> bool:
-    return any(member.windows for member in session.members.values())
 
 
 def _no_commander(connection: Connection, step: Step, message: ClientMessage) -> None:

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import logging
 import sys
+from traceback import extract_tb
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
+
+
+class _Formatter(JsonFormatter):
+    def formatException(self, ei: Any) -> str:
+        """Where it happened and its type. Not its text, which may hold what a client sent."""
+        kind, _, trace = ei
+        frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(trace)]
+        return "\n".join([*frames, kind.__name__ if kind else ""])
 
 
 def set_up_logs(*, process: str, level: str) -> None:
     """Sends everything that is logged to stderr as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonFormatter(
+        _Formatter(
             "%(levelname)s %(name)s %(message)s",
             rename_fields={"levelname": "level", "name": "logger", "message": "event"},
             timestamp="at",

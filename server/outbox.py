@@ -2,8 +2,8 @@
 
 Pure; writing is passed in. While the socket takes bytes, everything goes straight through. While it
 does not, positions are not queued at all (the slot remembers from which tick on to tell when it
-takes bytes again), acks are conflated into the newest, and control messages wait; one more than
-`CONTROL_BOUND` and the connection is to be closed as slow.
+takes bytes again), acks are conflated into the newest, and control messages wait; more of them than
+`CONTROL_BOUND` or `CONTROL_BYTES` and the connection is to be closed as slow.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 CONTROL_BOUND = 256
 """Control frames that may wait for a connection."""
+CONTROL_BYTES = 256 * 1024
+"""Their bytes: the rejects of a whole burst of fixes fit."""
 
 
 class Overflow(Exception):
@@ -22,11 +24,12 @@ class Overflow(Exception):
 class Outbox:
     """What waits for one connection."""
 
-    __slots__ = ("_control", "_write", "ack", "behind_since", "paused")
+    __slots__ = ("_bytes", "_control", "_write", "ack", "behind_since", "paused")
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
         self._control: deque[bytes] = deque()
+        self._bytes = 0
         self.paused = False
         self.ack: int | None = None
         """The newest unsent ack, while paused."""
@@ -47,9 +50,10 @@ class Outbox:
         if not self.paused:
             self._write(frame)
             return
-        if len(self._control) >= CONTROL_BOUND:
+        if len(self._control) >= CONTROL_BOUND or self._bytes + len(frame) > CONTROL_BYTES:
             raise Overflow
         self._control.append(frame)
+        self._bytes += len(frame)
 
     def resume(self) -> tuple[int | None, int | None]:
         """The socket takes bytes again: writes what waited.
@@ -59,7 +63,9 @@ class Outbox:
         """
         self.paused = False
         while self._control and not self.paused:
-            self._write(self._control.popleft())
+            frame = self._control.popleft()
+            self._bytes -= len(frame)
+            self._write(frame)
         if self.paused:
             return None, None
         ack, self.ack = self.ack, None

@@ -1,4 +1,4 @@
-"""How many fixes a connection may send: a token bucket that is refilled only when it runs dry.
+"""How many fixes a connection may send: a token bucket.
 
 Pure; the clock is passed in. Over the rate the gateway stops reading that socket: backpressure, not loss.
 """
@@ -19,10 +19,7 @@ class TokenBucket:
 
     def spend(self, fixes: int, now_ms: int) -> float:
         """Takes `fixes` tokens; returns for how many seconds reading must stop (0.0: go on)."""
-        self._tokens -= fixes
-        if self._tokens >= 0:
-            return 0.0
         elapsed_s = max(0, now_ms - self._filled_ms) / 1000
-        self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_s)
+        self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_s) - fixes
         self._filled_ms = now_ms
         return max(0.0, -self._tokens / self._rate_s)

@@ -93,7 +93,9 @@ class Readback:
                 for position in await self._day(row, member, day_ms, now_ms):
                     if from_ms <= position.at <= to_ms:
                         points.add(position)
-            tracks.append(MemberTrack(member.member_no, member.display_name, allowed(row, member), points.points()))
+            tracks.append(
+                MemberTrack(member.member_no, member.display_name, allowed(row, member), points.points())
+            )
         return tracks
 
     async def _day(self, row: SessionRow, member: MemberRow, day_ms: int, now_ms: int) -> list[Position]:
@@ -123,7 +125,9 @@ def span(row: SessionRow, wanted: Wanted, now_ms: int) -> tuple[int, int]:
     # A rough position's time is its beat, which may lie a minute before the session's start.
     first, last = row.started_at_ms - 60_000, (row.ended_at_ms or now_ms) + 60_000
     to_ms = last if wanted.to_ms is None else min(wanted.to_ms, last)
-    from_ms = max(first, to_ms - (MAX_DAYS - 1) * DAY_MS) if wanted.from_ms is None else max(wanted.from_ms, first)
+    from_ms = (
+        max(first, to_ms - (MAX_DAYS - 1) * DAY_MS) if wanted.from_ms is None else max(wanted.from_ms, first)
+    )
     if wanted.from_ms is not None and wanted.to_ms is not None and wanted.from_ms > wanted.to_ms:
         raise Problem(Kind.INVALID, "`from` is after `to`: swap them.")
     if to_ms - from_ms > MAX_DAYS * DAY_MS:

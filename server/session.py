@@ -148,6 +148,11 @@ class Session:
         """Members with a connection on this gateway."""
         return [member for member in self.members.values() if member.connection is not None]
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether somebody's rows are not settled yet."""
+        return any(member.windows for member in self.members.values())
+
     def sweep(self, now_ms: int) -> list[Member]:
         """Members whose state changed with time or connection."""
         moved = []

@@ -19,7 +19,7 @@ class SettingsError(Exception):
     """One line: which variable, and what it should look like."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
     """Every setting with its default; the variable is `PARTYLINE_` and the name in capitals."""
 
@@ -55,6 +55,9 @@ class Settings:
     def origins(self) -> frozenset[str]:
         """The allowed origins."""
         return frozenset(part.strip() for part in self.allowed_origins.split(",") if part.strip())
+
+    def __repr__(self) -> str:  # passwords and keys stay out of every repr
+        return "Settings(…)"
 
 
 _RANGES = {
@@ -120,7 +123,7 @@ def _value(variable: str, name: str, kind: Any, text: str) -> Any:
         raise SettingsError(f"{variable} must be 1 or 0")
     if kind is int:
         low, high = _RANGES[name]
-        if not text.isdecimal() or not low <= int(text) <= high:
+        if not (text.isdecimal() and len(text) < 12) or not low <= int(text) <= high:
             raise SettingsError(f"{variable} must be a whole number from {low} to {high}")
         return int(text)
     if kind is Path:
@@ -132,7 +135,10 @@ def _value(variable: str, name: str, kind: Any, text: str) -> Any:
 
 def _well_formed(name: str, text: str) -> bool:
     if name in _SCHEMES:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # its text may repeat the password
+            return False
         return parts.scheme in _SCHEMES[name] and bool(parts.netloc or parts.scheme == "unix")
     if name == "mask_key":
         return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)

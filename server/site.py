@@ -23,6 +23,7 @@ from starlette.routing import Route
 from db.fence import SHARDS
 from protocol import asyncapi
 from server import bodies, openapi
+from server.flusher import stream_key
 from server.metrics import GatewayCollector, exposition
 from server.problems import Kind
 
@@ -46,7 +47,11 @@ def site_routes(gateway: Gateway) -> list[Route]:
     return [
         Route("/", index),
         Route("/j", index),
-        *(Route(f"/page/{path.name}", _file(path)) for path in sorted(PAGE.iterdir()) if path.suffix in _TYPES),
+        *(
+            Route(f"/page/{path.name}", _file(path))
+            for path in sorted(PAGE.iterdir())
+            if path.suffix in _TYPES
+        ),
         Route("/docs", _text(docs_page(described), "text/html")),
         *(Route(f"/docs/{name}", _text(text, "application/yaml")) for name, text in described.items()),
         Route("/healthz", _text("ok\n", "text/plain")),
@@ -133,6 +138,6 @@ class _Metrics:
                 pipeline = self._gateway.redis.pipeline(transaction=False)
                 for shard in range(SHARDS):
                     pipeline.xlen(stream_key(shard))
-                return sum(await pipeline.execute())
+                return sum(map(int, await pipeline.execute()))
         except (RedisError, OSError, TimeoutError):
             return None

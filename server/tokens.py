@@ -17,5 +17,5 @@ def new_member_token() -> str:
 
 
 def digest(token: str) -> bytes:
-    """What the tables hold: 32 bytes."""
-    return hashlib.sha256(token.encode()).digest()
+    """What the tables hold: 32 bytes. Any text has a digest, also what a header held that is not UTF-8."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

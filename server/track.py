@@ -95,7 +95,7 @@ def geojson(tracks: Iterable[MemberTrack]) -> bytes:
 
 
 def gpx(tracks: Iterable[MemberTrack]) -> str:
-    """A `trk` for each member with points; times are UTC. Accuracy has no place in GPX 1.1 and is left out."""
+    """A `trk` for each member with points; times are UTC. GPX 1.1 has no place for accuracy."""
     document = GPX()
     document.creator = "Partyline"
     for track in tracks:

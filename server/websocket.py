@@ -3,22 +3,18 @@
 Bytes in, whole messages out to a `Peer`; prepared frames in, bytes out. The ordinary data frame takes a
 short path; the handshake, control frames, fragments and everything odd go through `websockets`' sans-I/O
 `ServerProtocol`, which is only ever fed whole frames. It knows nothing of parties or messages.
-The constructor's arguments, `shutdown()` and `server_state.connections` are uvicorn's internals: the
-version is pinned and a test holds them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
+from typing import Any, cast
 
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.speedups import apply_mask
@@ -27,35 +23,16 @@ from websockets.typing import Subprotocol
 from protocol.close_codes import CloseCode
 from protocol.limits import MAX_FRAME_BYTES
 from server.frames import BINARY_FIN, TEXT_FIN, frame_size
+from server.handshake import answer, bearer, select_subprotocol
+from server.peer import NOBODY, Peer
 
-PATH = "/v1/stream"
 CLOSE_TIMEOUT_S = 3.0
 """How long the other side has to answer a close frame, or to take its last bytes."""
 WRITE_HIGH_WATER_BYTES = 16 * 1024
 """Unsent bytes at which a connection counts as slow: a few frames, beside the kernel's own buffer."""
 
-logger = logging.getLogger("partyline.websocket")
 _quiet = logging.getLogger("partyline.websocket.protocol")
 _quiet.setLevel(logging.CRITICAL)  # websockets logs frames at DEBUG and parser errors with their bytes
-
-
-class Peer(Protocol):
-    """Who gets the messages."""
-
-    def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
-        """The handshake is done. Returns whether frames are text frames."""
-
-    def received(self, payload: bytes) -> None:
-        """A whole message."""
-
-    def writable(self, yes: bool) -> None:
-        """The socket takes bytes, or does not."""
-
-    def draining(self) -> None:
-        """The server stops: close, and say that it may come again."""
-
-    def lost(self) -> None:
-        """The connection is gone."""
 
 
 class WebSocket(asyncio.Protocol):
@@ -69,10 +46,11 @@ class WebSocket(asyncio.Protocol):
         "_origins",
         "_peer",
         "_reading",
-        "_subprotocols",
+        "_skip",
         "_tail",
         "_timer",
         "_transport",
+        "_writable",
         "_ws",
         "heard",
         "open",
@@ -88,11 +66,10 @@ class WebSocket(asyncio.Protocol):
     ) -> None:
         self._peer = peer
         self._connections = connections
-        self._subprotocols = subprotocols
         self._origins = origins
         self._transport: asyncio.Transport | None = None
         self._ws = ServerProtocol(
-            select_subprotocol=_select,
+            select_subprotocol=select_subprotocol,
             subprotocols=[cast(Subprotocol, name) for name in subprotocols],
             max_size=None,  # frames are measured here, before they are whole
             logger=_quiet,
@@ -102,8 +79,11 @@ class WebSocket(asyncio.Protocol):
         """Bytes of a frame that is not complete, or that wait until reading goes on."""
         self._need = 0
         """Bytes the tail must hold before it is worth another look."""
+        self._skip = 0
+        """Bytes still to come of a frame that is too large: they are read and forgotten."""
         self._fragments: bytearray | None = None
         self._reading = True
+        self._writable = True
         self._timer: asyncio.TimerHandle | None = None
         self.open = False
         """Whether data frames may be written."""
@@ -154,6 +134,7 @@ class WebSocket(asyncio.Protocol):
         if not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = True  # to read the answer
             self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self.data_received, b"")  # it may be here already
         self._arm(CLOSE_TIMEOUT_S)
 
     def abort(self) -> None:
@@ -174,6 +155,10 @@ class WebSocket(asyncio.Protocol):
         if self._ws.state is State.CONNECTING:
             self._handshake(data)
             return
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
         if self._tail or not self._reading:
             self._tail += data
             if len(self._tail) < self._need or not self._reading:
@@ -192,19 +177,17 @@ class WebSocket(asyncio.Protocol):
             if length < 0:
                 self._need = header
                 return pos
-            if length > MAX_FRAME_BYTES and self.open:
-                self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
-                return end
             stop = pos + header + length
+            if length > MAX_FRAME_BYTES:
+                self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
+                self._skip = max(0, stop - end)
+                pos = min(stop, end)
+                continue
             if stop > end:
                 self._need = stop - pos
                 return pos
-            if (
-                data[pos] == self._data_byte
-                and data[pos + 1] & 0x80
-                and self._fragments is None
-                and self.open
-            ):
+            ordinary = data[pos] == self._data_byte and data[pos + 1] & 0x80 and self._fragments is None
+            if ordinary and self.open:
                 key = pos + header - 4
                 self._peer.received(apply_mask(data[pos + header : stop], data[key : key + 4]))
             else:
@@ -223,13 +206,14 @@ class WebSocket(asyncio.Protocol):
         self._connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._tail.clear()
 
     def pause_writing(self) -> None:
+        self._writable = False
         self._peer.writable(False)
 
     def resume_writing(self) -> None:
+        self._writable = True
         if self.open:
             self._peer.writable(True)
 
@@ -251,35 +235,17 @@ class WebSocket(asyncio.Protocol):
             self._transport.close()
 
     def _answer(self, request: Request) -> None:
-        path = urlsplit(request.path).path
-        if path != PATH:
-            response = self._ws.reject(HTTPStatus.NOT_FOUND, f"The WebSocket is at {PATH}.\n")
-        elif not self._origin_allowed(request.headers):
-            response = self._ws.reject(HTTPStatus.FORBIDDEN, "This origin may not connect.\n")
-        else:
-            response = self._ws.accept(request)
+        response = answer(self._ws, request, self._origins)
         self._ws.send_response(response)
         self._flush()
-        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._opened(request, response)
-        elif self._transport is not None:
-            self._transport.close()
-
-    def _opened(self, request: Request, response: Response) -> None:
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            if self._transport is not None:
+                self._transport.close()
+            return
         self.open = True
         subprotocol = response.headers.get("Sec-WebSocket-Protocol")
-        scheme, _, bearer = (request.headers.get_all("Authorization") or [""])[0].partition(" ")
-        text = self._peer.opened(self, subprotocol, bearer.strip() if scheme.lower() == "bearer" else "")
+        text = self._peer.opened(self, subprotocol, bearer(request.headers))
         self._data_byte = TEXT_FIN if text else BINARY_FIN
-
-    def _origin_allowed(self, headers: Headers) -> bool:
-        """Browsers send `Origin`: it must be the server's own host, or one that was allowed by name."""
-        origins = headers.get_all("Origin")
-        if not origins:
-            return True
-        if len(origins) > 1:
-            return False
-        return origins[0] in self._origins or [urlsplit(origins[0]).netloc] == headers.get_all("Host")
 
     def _odd(self, frame: bytes) -> None:
         """A whole frame that is not the ordinary one."""
@@ -287,6 +253,8 @@ class WebSocket(asyncio.Protocol):
         for event in self._ws.events_received():
             if isinstance(event, Frame) and self.open:
                 self._data(event)
+        if not self._writable and self._ws.state is State.OPEN:
+            self._ws.data_to_send()  # a pong to who does not read would wait without bound
         self._flush()
         if self._ws.state is not State.OPEN and self.open:  # the other side closes, or broke the protocol
             self._peer_gone()
@@ -322,51 +290,10 @@ class WebSocket(asyncio.Protocol):
                 self._arm(CLOSE_TIMEOUT_S)
 
     def _peer_gone(self) -> None:
-        if self.open:
-            self.open = False
-        peer, self._peer = self._peer, _NOBODY
+        self.open = False
+        peer, self._peer = self._peer, NOBODY
         peer.lost()
 
     def _arm(self, seconds: float) -> None:
         if self._timer is None and self._transport is not None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
-
-
-class _Nobody:
-    """Takes the place of a peer that is gone."""
-
-    def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
-        return True
-
-    def received(self, payload: bytes) -> None: ...
-    def writable(self, yes: bool) -> None: ...
-    def draining(self) -> None: ...
-    def lost(self) -> None: ...
-
-
-_NOBODY = _Nobody()
-
-
-def _select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """The first of ours that the client offers; none offered is fine and means JSON."""
-    from websockets.exceptions import NegotiationError  # noqa: PLC0415 - only when a handshake needs it
-
-    if not offered:
-        return None
-    for name in protocol.available_subprotocols or ():
-        if name in offered:
-            return name
-    raise NegotiationError("none of the offered subprotocols is known here")
-
-
-def websocket_factory(
-    peer: Callable[[], Peer], *, subprotocols: Sequence[str], origins: frozenset[str]
-) -> Callable[..., WebSocket]:
-    """What `uvicorn.Config(ws=…)` takes: makes one `WebSocket` a connection."""
-
-    def make(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> WebSocket:
-        return WebSocket(
-            peer=peer(), connections=server_state.connections, subprotocols=subprotocols, origins=origins
-        )
-
-    return make

@@ -8,8 +8,10 @@ the data directory. It decides nothing about what runs, and leaves no mount behi
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import platform
 import shutil
 import signal
 import stat
@@ -58,14 +60,18 @@ def _warden(job: Job, fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
 
 def may_mount() -> bool:
     """Whether to mount (True) or, as root without that right, to link. Raises `StackUnavailable`."""
+    if platform.system() != "Linux":
+        raise StackUnavailable("The embedded stack runs on Linux only.")
     with _warden(Job("/", True, [], SERVER_UID, None, [])) as probe:
         answer, _ = probe.communicate()
     if probe.returncode == 0:
         return True
     if os.geteuid() == 0:
         return False
-    why = answer.decode(errors="replace").strip().removeprefix("error ").lstrip("0123456789 ") or "no answer"
-    raise StackUnavailable(f"This user may not make a user namespace here ({why}).")
+    # The number's usual text would mislead: the kernel says ENOSPC when it allows no more namespaces.
+    number = answer.decode(errors="replace").removeprefix("error ").partition(" ")[0]
+    why = errno.errorcode.get(int(number), number) if number.isdigit() else "no answer"
+    raise StackUnavailable(f"This user may not make a user namespace here (the kernel says {why}).")
 
 
 def own(path: Path) -> None:

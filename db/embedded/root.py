@@ -132,15 +132,14 @@ def _build(new: Path, say: Say, *, mount: bool, lock_fd: int) -> None:
 def mirror() -> list[str]:
     """This machine's own Debian mirrors as sources for the suite; nothing when apt names none."""
     answer = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"],  # noqa: S607
+        ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
     )
     sources: list[str] = []
     for line in sorted(set(answer.stdout.splitlines())):
-        origin, _, rest = line.partition(" ")
-        label, _, address = rest.rpartition(" ")
+        origin, label, address = line.split("|", 2)
         if origin == "Debian" and address:
             suite = f"{SUITE}-security" if label == "Debian-Security" else SUITE
             sources.append(f"deb {address} {suite} main")
@@ -153,8 +152,9 @@ def _unpack(root: Path, say: Say, lock_fd: int) -> None:
     command = ["mmdebstrap", "--variant=extract", f"--include={','.join(PACKAGES)}", "--format=directory"]
     command.append("--mode=root" if os.geteuid() == 0 else "--mode=chrootless")
     command.append('--aptopt=Acquire::Languages "none"')
-    if sources := mirror():
-        command += [f"--keyring={KEYRING}"] if KEYRING.exists() else []
+    sources = mirror()
+    if sources and KEYRING.exists():
+        command.append(f"--keyring={KEYRING}")
     with subprocess.Popen(  # noqa: S603
         [*command, SUITE, str(root), *sources],
         stdin=subprocess.DEVNULL,

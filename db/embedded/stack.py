@@ -115,9 +115,13 @@ class Stack:
         """Takes the directory, and makes in it what a first start needs."""
         mount = may_mount()
         built = root.prepare(self._say, mount=mount)
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self.data_dir.chmod(0o700)
-        self._lock_fd = lock_fd = _lock(self.data_dir)
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock_fd = lock_fd = _lock(self.data_dir)
+        except OSError as error:
+            raise StackFailed(
+                f"The data directory {self.data_dir} cannot be used: {error.strerror}."
+            ) from None
         inside = Enclosure(built / "root", self.data_dir, mount=mount, lock_fd=lock_fd)
         passwords = self._passwords(inside, built / "template")
         remembered = _read(self.data_dir / "ports.json")
@@ -168,13 +172,17 @@ class Stack:
                     server.launch()
                 for server in servers:
                     server.await_ready()
+                if not self._wanted:  # a signal handler of this thread called stop in between
+                    raise StackFailed("The stack was stopped while it started.")
                 break
-            except StackFailed:
+            except BaseException as error:
+                for server in servers:  # also where such a stop has let go of them already
+                    server.stop()
+                if not isinstance(error, StackFailed):
+                    raise
                 taken = any(not server.running and not port_is_free(server.port) for server in servers)
                 if not taken or attempt == ATTEMPTS or not self._wanted:
                     raise
-        if not self._wanted:
-            raise StackFailed("The stack was stopped while it started.")
         _write(self.data_dir / "ports.json", {"postgres": self.postgres.port, "redis": self.redis.port})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
@@ -47,6 +47,23 @@ def role_url(migrated_database: str) -> Callable[[str], str]:
     return url
 
 
+Login = Callable[[str], Awaitable[asyncpg.Connection]]
+
+
+@pytest.fixture
+async def login(role_url: Callable[[str], str]) -> AsyncIterator[Login]:
+    """Opens connections under a role, and closes them after the test."""
+    opened: list[asyncpg.Connection] = []
+
+    async def open_one(role: str) -> asyncpg.Connection:
+        opened.append(await asyncpg.connect(role_url(role)))
+        return opened[-1]
+
+    yield open_one
+    for connection in opened:
+        connection.terminate() if connection.is_in_transaction() else await connection.close()
+
+
 @pytest.fixture
 async def superuser(migrated_database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(migrated_database)
@@ -55,31 +72,23 @@ async def superuser(migrated_database: str) -> AsyncIterator[asyncpg.Connection]
 
 
 @pytest.fixture
-async def gateway(role_url: Callable[[str], str]) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(role_url("gateway"))
-    yield connection
-    await connection.close()
+async def gateway(login: Login) -> asyncpg.Connection:
+    return await login("gateway")
 
 
 @pytest.fixture
-async def writer(role_url: Callable[[str], str]) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(role_url("writer"))
-    yield connection
-    await connection.close()
+async def writer(login: Login) -> asyncpg.Connection:
+    return await login("writer")
 
 
 @pytest.fixture
-async def keeper(role_url: Callable[[str], str]) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(role_url("keeper"))
-    yield connection
-    await connection.close()
+async def keeper(login: Login) -> asyncpg.Connection:
+    return await login("keeper")
 
 
 @pytest.fixture
-async def reader(role_url: Callable[[str], str]) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(role_url("reader"))
-    yield connection
-    await connection.close()
+async def reader(login: Login) -> asyncpg.Connection:
+    return await login("reader")
 
 
 @dataclass

@@ -6,9 +6,9 @@ import json
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import pytest
@@ -84,8 +84,11 @@ def new_session(up: Up, precision: str = "exact", **options: object) -> Any:
 class Phone:
     """One connection. `seen` keeps every message, in order."""
 
+    opened: ClassVar[list[Phone]] = []
+
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self.opened.append(self)
         self.seen: list[dict[str, Any]] = []
         self.welcome: dict[str, Any] = {}
         self._seq = 0
@@ -151,6 +154,13 @@ class Phone:
 
     async def close(self) -> None:
         await self.socket.close()
+
+
+@pytest.fixture(autouse=True)
+async def every_phone_is_closed() -> AsyncIterator[None]:
+    yield
+    while Phone.opened:
+        await Phone.opened.pop().close()
 
 
 async def rows(up: Up, session: int) -> list[asyncpg.Record]:

@@ -40,7 +40,7 @@ async def test_a_bad_frame_closes_its_sender_and_nobody_else(up: Up, what: str) 
     await bad.socket.send(FRAMES[what])
     assert await bad.closed() == 4500
     assert bad.seen[-1]["t"] == "error" or what.startswith("bytes")
-    await good.fix(37.5, 127.0)
+    await good.fix(37.5, 127.0, at=now_ms() - 6000)  # a window that closes soon
     await good.until("positions")
     assert (await good.until("ack"))["seq"] == 1
 
@@ -62,7 +62,7 @@ async def test_a_bad_fix_is_rejected_and_the_connection_stays(
     phone = await Phone.join(up, session["sharable_token"])
     await phone.socket.send(fix(**changes))
     assert await phone.until("reject") == {"t": "reject", "seq": 1, "code": code}
-    await phone.socket.send(fix(seq=2))
+    await phone.socket.send(fix(seq=2, at=now_ms() - 6000))
     await phone.acked(2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,6 +83,16 @@ def test_a_signal_ends_the_walk_in_order(how: signal.Signals) -> None:
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 0, output
     assert len(output.splitlines()) == 1
+
+
+def test_a_signal_while_nobody_answers_ends_it_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, "--url", url], stdin=subprocess.DEVNULL)
+        with silent.accept()[0] as held_open:
+            held_open.recv(1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
 
 
 def test_when_the_session_ends_so_does_the_walk() -> None:

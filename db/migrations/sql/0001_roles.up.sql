@@ -32,14 +32,10 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- A migrator that is not a superuser must be able to act as the owners.
-    IF NOT pg_has_role(current_user, 'partyline_owner', 'MEMBER') THEN
-        EXECUTE format('GRANT partyline_owner TO %I', current_user);
+    -- A migrator that is not a superuser must be able to act as the owners. Having made them is not enough.
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        EXECUTE format('GRANT partyline_owner, partyline_views TO %I', current_user);
     END IF;
-    IF NOT pg_has_role(current_user, 'partyline_views', 'MEMBER') THEN
-        EXECUTE format('GRANT partyline_views TO %I', current_user);
-    END IF;
-
     -- So that the owner's functions may end a stopped writer's connection, which holds up a tightening.
     IF NOT pg_has_role('partyline_owner', 'partyline_writer', 'MEMBER') THEN
         GRANT partyline_writer TO partyline_owner;

@@ -66,7 +66,8 @@ CREATE FUNCTION coarsest_of(session precision_level, own precision_level, floor 
     RETURN CASE WHEN opted_in AND session IS NOT NULL AND own IS NOT NULL AND floor IS NOT NULL
         THEN greatest(session, own, floor) ELSE 'private'::precision_level END;
 COMMENT ON FUNCTION coarsest_of IS 'What may be shown of a member now (G4). A missing choice is private: it fails closed';
-GRANT EXECUTE ON FUNCTION coarsest_of TO partyline_writer, partyline_views;
+-- A view calls functions with the rights of who reads it; this one knows no row.
+GRANT EXECUTE ON FUNCTION coarsest_of TO partyline_writer, partyline_views, partyline_reader;
 
 CREATE FUNCTION hold_user(wanted bigint) RETURNS boolean
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp

@@ -1,0 +1,27 @@
+"""Hands uvicorn our WebSocket class. The one place that knows what uvicorn calls it with.
+
+The constructor's arguments, `connection_made` and `data_received` with the request written out again,
+`server_state.connections` and `shutdown()` are uvicorn's internals: the version is pinned and a test
+holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from server.peer import Peer
+from server.websocket import WebSocket
+
+
+def websocket_factory(
+    peer: Callable[[], Peer], *, subprotocols: Sequence[str], origins: frozenset[str]
+) -> Callable[..., WebSocket]:
+    """What `uvicorn.Config(ws=…)` takes: makes one `WebSocket` a connection."""
+
+    def make(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> WebSocket:
+        return WebSocket(
+            peer=peer(), connections=server_state.connections, subprotocols=subprotocols, origins=origins
+        )
+
+    return make

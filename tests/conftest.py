@@ -1,0 +1,106 @@
+"""The real servers that tests run against: one embedded stack for the whole run, or the two that are named.
+
+Name them with PARTYLINE_TEST_DATABASE_URL (a superuser) and PARTYLINE_TEST_REDIS_URL. A test that kills a
+server takes `own_stack`; every other shares `stack`, in a database of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from db.embedded import Stack
+
+
+@dataclass(frozen=True)
+class NamedServers:
+    """Servers that somebody else runs. The same three things that tests take from a `Stack`."""
+
+    database_url: str
+    redis_url: str
+
+    def superuser_url(self, database: str) -> str:
+        return urlunsplit(urlsplit(self.database_url)._replace(path=f"/{database}"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | NamedServers]:
+    """The servers of this test run: `database_url`, `redis_url`, `superuser_url(database)`."""
+    database_url = os.environ.get("PARTYLINE_TEST_DATABASE_URL")
+    redis_url = os.environ.get("PARTYLINE_TEST_REDIS_URL")
+    if database_url and redis_url:
+        yield NamedServers(database_url, redis_url)
+        return
+    with Stack(tmp_path_factory.mktemp("stack")) as embedded:
+        yield embedded
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack for one test, which may kill, stop and restart its servers."""
+    with Stack(tmp_path / "own-stack") as embedded:
+        yield embedded
+
+
+def _admin(stack: Stack | NamedServers, statement: str, *names: str) -> None:
+    with psycopg.connect(stack.superuser_url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@contextmanager
+def _fresh(stack: Stack | NamedServers, template: str) -> Iterator[str]:
+    """A new database for as long as the block lasts. Yields the superuser's URL of it."""
+    name = f"test_{secrets.token_hex(6)}"
+    _admin(stack, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    try:
+        yield stack.superuser_url(name)
+    finally:
+        _admin(stack, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database(stack: Stack | NamedServers) -> Iterator[str]:
+    """An empty database, without extensions; dropped afterwards. The superuser's URL."""
+    with _fresh(stack, "template0") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(stack: Stack | NamedServers) -> Iterator[str]:
+    """The name of a database that was migrated once, and that nobody may connect to."""
+    from db.migrate import upgrade
+
+    with _fresh(stack, "template0") as url:
+        upgrade(url)
+        name = urlsplit(url).path.lstrip("/")
+        # TimescaleDB's scheduler (of named servers; the embedded stack has none) would be in the way.
+        _admin(stack, "ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", name)
+        with psycopg.connect(stack.superuser_url("postgres"), autocommit=True) as connection:
+            ending = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(ending, [name])
+        yield name
+
+
+@pytest.fixture
+def migrated_database(stack: Stack | NamedServers, migrated_template: str) -> Iterator[str]:
+    """A database of the current schema; dropped afterwards. The superuser's URL."""
+    with _fresh(stack, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(stack: Stack | NamedServers) -> str:
+    """A Redis that holds nothing yet."""
+    with redis.Redis.from_url(stack.redis_url) as client:
+        client.flushall()
+    return stack.redis_url
