@@ -11,6 +11,8 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
+import asyncpg
+
 from db.fence import FENCE_CLASS, SHARDS, hold_shared
 from db.pool import Connection
 from db.queries import load
@@ -122,22 +124,57 @@ async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, tt
         return CommitResult(0)
     if conn.is_in_transaction():
         raise ValueError("commit_rows needs a connection that is not in a transaction")
+    copied = COPY_HEADER + batch + COPY_TRAILER
     # Read committed: the judging statement must see what was committed while it waited for the fence.
     async with conn.transaction(isolation="read_committed"):
         await conn.execute(_SQL["make_staging"])
-        # The copy comes before the fence: a writer that is stopped in the middle of it holds up nobody.
+        # Staged before the fence is taken: a writer that is slow to send holds up nobody.
         await conn.copy_to_table(
-            _STAGING, schema_name="pg_temp", columns=_COLUMNS, format="binary", source=_whole(batch)
+            _STAGING, schema_name="pg_temp", columns=_COLUMNS, format="binary", source=_whole(copied)
         )
         await hold_shared(conn, shard)
-        decided = await conn.fetch(_SQL["decide_and_store"], shard, ttl_hours)
-        refused = []
-        for _, session_id, user_id, recorded_at, reason in decided[1:]:
-            if reason == "shard":
-                raise ValueError(f"a row of session {session_id} is not of shard {shard}")
-            refused.append((session_id, user_id, to_ms(recorded_at), Reject(reason)))
-    return CommitResult(decided[0]["inserted"], refused)
+        refused = await _refuse(conn, shard, ttl_hours)
+        inserted = None if refused else await _copy_all(conn, copied)
+        if inserted is None:
+            inserted = _count(await conn.execute(_SQL["store"]))
+    return CommitResult(inserted, refused)
 
 
-async def _whole(batch: bytes) -> AsyncIterator[bytes]:
-    yield COPY_HEADER + batch + COPY_TRAILER
+async def _refuse(conn: Connection, shard: int, ttl_hours: int) -> list[tuple[int, int, int, Reject]]:
+    """Takes what may not be stored out of the staging table. The fence is held."""
+    doubtful = [row["session_id"] for row in await conn.fetch(_SQL["doubtful"], shard, ttl_hours)]
+    if not doubtful:
+        return []
+    refused = []
+    for session_id, user_id, recorded_at, reason in await conn.fetch(
+        _SQL["refuse"], shard, ttl_hours, doubtful
+    ):
+        if reason == "shard":
+            raise ValueError(f"a row of session {session_id} is not of shard {shard}")
+        refused.append((session_id, user_id, to_ms(recorded_at), Reject(reason)))
+    return refused
+
+
+async def _copy_all(conn: Connection, copied: bytes) -> int | None:
+    """Copies a batch that passed as a whole straight into the table; `None` if a row was there already.
+
+    The same bytes a second time cost less than INSERT … SELECT: PostgreSQL inserts copied rows many at once.
+    """
+    try:
+        async with conn.transaction():
+            return _count(
+                await conn.copy_to_table(
+                    "party_positions", columns=_COLUMNS, format="binary", source=_whole(copied)
+                )
+            )
+    except asyncpg.UniqueViolationError:
+        return None
+
+
+def _count(status: str) -> int:
+    """The number at the end of `COPY 7` and `INSERT 0 7`."""
+    return int(status.rpartition(" ")[2])
+
+
+async def _whole(copied: bytes) -> AsyncIterator[bytes]:
+    yield copied

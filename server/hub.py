@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from protocol.close_codes import CloseCode
-from protocol.codec import Codec
 from protocol.messages import ClientMessage, MemberState, Policy, Reject, ServerMessage
 from protocol.server import Step
 from server.batches import BatchLedger
@@ -266,7 +265,7 @@ class Hub:
             connection = member.connection
             if connection is None or connection is but:
                 continue
-            codec: Codec = connection.codec
+            codec = connection.codec
             frame = frames.get(codec.text)
             if frame is None:
                 frame = frames[codec.text] = data_frame(codec.encode(message), text=codec.text)

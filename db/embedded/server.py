@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from db.embedded import cluster
 from db.embedded.enclosure import Enclosure, Process, own
@@ -173,7 +175,10 @@ class Redis(Server):
         )
 
     def _answers(self, pid: int) -> bool:
-        with redis.Redis("127.0.0.1", self.port, password=self._password, socket_timeout=5.0) as client:
+        once = Retry(NoBackoff(), 0)  # we ask again ourselves, sooner than the client would
+        with redis.Redis(
+            "127.0.0.1", self.port, password=self._password, socket_timeout=5.0, retry=once
+        ) as client:
             try:
                 return bool(client.info("server")["process_id"] == pid)
             except redis.RedisError:

@@ -10,43 +10,84 @@ CREATE TEMPORARY TABLE IF NOT EXISTS party_positions_staged (
     precision     precision_level NOT NULL
 ) ON COMMIT DELETE ROWS
 
--- name: decide_and_store
--- Judges each staged row by what is allowed now and stores it, or returns it with the reason it was refused.
--- The verdict is made once for each member of the batch, then each row is held against it. $1: shard,
--- $2: hours that the server keeps. The first row returned is the sum: inserted rows and no reason.
-WITH verdict AS MATERIALIZED (
-    SELECT p.session_id, p.user_id,
-        CASE WHEN u.id IS NOT NULL THEN coarsest_of(s.precision, m.precision, u.privacy_level, u.location_opt_in)
-            END AS allowed,
-        -- Storing is a choice too: a session that is only live allows nothing.
-        coalesce((s.options ->> 'live_only')::boolean, false) AS live_only,
-        greatest(
-            now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer)),
-            date_bin('5 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00')
-        ) AS oldest
-    FROM (SELECT DISTINCT session_id, user_id FROM pg_temp.party_positions_staged) p
-    LEFT JOIN party_sessions s ON s.id = p.session_id
-    LEFT JOIN party_members m ON m.session_id = p.session_id AND m.user_id = p.user_id
-    LEFT JOIN users u ON u.id = m.user_id AND m.session_id = s.id AND u.erased_at IS NULL
-), decided AS MATERIALIZED (
-    SELECT r.*, CASE
+-- name: doubtful
+-- Sessions of which not every staged row may surely be stored now; most often none. $1: the shard whose fence
+-- is held, $2: hours that the server keeps. One look at a session and its members settles all its rows: by
+-- their finest, first and last. It may doubt too much, never too little; `refuse` has the last word.
+-- LATERAL with OFFSET 0 makes it look-ups by key, however large the tables are and whatever the planner
+-- believes of a staging table that was empty a moment ago.
+SELECT p.session_id
+FROM (
+    SELECT session_id, array_agg(DISTINCT user_id) AS users, min(precision) AS finest,
+        min(recorded_at) AS first, max(recorded_at) AS last
+    FROM pg_temp.party_positions_staged
+    GROUP BY session_id
+) p
+LEFT JOIN LATERAL (
+    SELECT p.finest >= s.precision
+        AND NOT coalesce((s.options ->> 'live_only')::boolean, false)
+        AND p.first >= now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer))
+        AND p.first >= date_bin('5 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00') AS fits,
+        (
+            SELECT count(*)
+            FROM party_members m
+            JOIN LATERAL (
+                SELECT FROM users u
+                WHERE u.id = m.user_id AND u.erased_at IS NULL AND u.location_opt_in
+                    AND p.finest >= u.privacy_level
+                OFFSET 0
+            ) u ON true
+            WHERE m.session_id = s.id AND m.user_id = ANY (p.users) AND p.finest >= m.precision
+        ) AS fitting_users
+    FROM party_sessions s
+    WHERE s.id = p.session_id
+    OFFSET 0
+) v ON true
+WHERE (
+    p.session_id & 7 = $1::integer AND v.fits AND v.fitting_users = cardinality(p.users)
+    AND p.last <= now() + INTERVAL '1 hour'
+) IS NOT TRUE
+
+-- name: refuse
+-- Takes out of the staging table what may not be stored now, and returns it with the reason. $1 and $2 as
+-- above, $3: the sessions in doubt. The verdict is made once for each member, then each row held against it.
+WITH person AS MATERIALIZED (
+    SELECT DISTINCT session_id, user_id FROM pg_temp.party_positions_staged WHERE session_id = ANY ($3::bigint[])
+), verdict AS MATERIALIZED (
+    SELECT p.session_id, p.user_id, v.allowed, v.live_only, v.oldest
+    FROM person p
+    LEFT JOIN LATERAL (
+        SELECT coarsest_of(s.precision, m.precision, u.privacy_level, u.location_opt_in) AS allowed,
+            -- Storing is a choice too: a session that is only live allows nothing.
+            coalesce((s.options ->> 'live_only')::boolean, false) AS live_only,
+            greatest(
+                now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer)),
+                date_bin('5 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00')
+            ) AS oldest
+        FROM party_sessions s
+        JOIN party_members m ON m.session_id = s.id
+        JOIN users u ON u.id = m.user_id
+        WHERE s.id = p.session_id AND m.user_id = p.user_id AND u.erased_at IS NULL
+        OFFSET 0
+    ) v ON true
+), judged AS (
+    SELECT r.ctid AS place, CASE
         WHEN r.session_id & 7 <> $1::integer THEN 'shard'
         WHEN v.allowed IS NULL THEN 'gone'
         WHEN v.live_only OR r.precision < v.allowed THEN 'precision'
         WHEN r.recorded_at < v.oldest THEN 'too_old'
         WHEN r.recorded_at > now() + INTERVAL '1 hour' THEN 'future'
         END AS reason
-    FROM pg_temp.party_positions_staged r
-    JOIN verdict v ON v.session_id = r.session_id AND v.user_id = r.user_id
-), stored AS (
-    INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, accuracy_m, precision)
-    SELECT session_id, user_id, recorded_at, fix_offset_ms, loc, accuracy_m, precision
-    FROM decided WHERE reason IS NULL
-    ON CONFLICT DO NOTHING
-    RETURNING 1
+    FROM verdict v
+    JOIN pg_temp.party_positions_staged r ON r.session_id = v.session_id AND r.user_id = v.user_id
 )
-SELECT count(*) AS inserted, NULL::bigint AS session_id, NULL::bigint AS user_id,
-    NULL::timestamptz AS recorded_at, NULL AS reason
-FROM stored
-UNION ALL
-SELECT 0, session_id, user_id, recorded_at, reason FROM decided WHERE reason IS NOT NULL
+DELETE FROM pg_temp.party_positions_staged r USING judged j
+WHERE r.ctid = j.place AND j.reason IS NOT NULL
+RETURNING r.session_id, r.user_id, r.recorded_at, j.reason
+
+-- name: store
+-- Stores what is left in the staging table; rows that are there already stay as they are (G2).
+INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, accuracy_m, precision)
+SELECT session_id, user_id, recorded_at, fix_offset_ms, loc, accuracy_m, precision
+FROM pg_temp.party_positions_staged
+ON CONFLICT DO NOTHING

@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from db.embedded import Stack, StackBusy, StackFailed, StackUnavailable
+from db.embedded.enclosure import SERVER_UID
 from db.embedded.root import place
 from tests.conftest import NamedServers
 
@@ -56,6 +57,13 @@ def until_nobody(data_dir: Path) -> None:
     while (left := processes_of(data_dir)) and time.monotonic() < give_up:
         time.sleep(0.02)
     assert left == []
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for the tests that only look at it."""
+    with Stack(tmp_path_factory.mktemp("shared") / "data") as embedded:
+        yield embedded
 
 
 @pytest.fixture
@@ -99,19 +107,19 @@ class TestServers:
         ) == pytest.approx(1)
         assert ask(database, "SELECT count(*) FROM show_chunks('seen')") == 1
 
-    def test_what_is_committed_is_on_the_disk(self, own_stack: Stack) -> None:
+    def test_what_is_committed_is_on_the_disk(self, shared: Stack) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
-            assert ask(own_stack.database_url, f"SHOW {setting}") == "on", setting
+            assert ask(shared.database_url, f"SHOW {setting}") == "on", setting
 
-    def test_the_text_and_the_clock_are_the_same_everywhere(self, own_stack: Stack) -> None:
-        url = own_stack.database_url
+    def test_the_text_and_the_clock_are_the_same_everywhere(self, shared: Stack) -> None:
+        url = shared.database_url
         assert ask(url, "SHOW server_encoding") == "UTF8"
         assert ask(url, "SHOW timezone") == "UTC"
         collation = "SELECT datcollate || ' ' || datctype FROM pg_database WHERE datname = current_database()"
         assert ask(url, collation) == "C.UTF-8 C.UTF-8"
 
-    def test_redis_is_bounded_keeps_nothing_and_evicts_nothing(self, own_stack: Stack) -> None:
-        with redis.Redis.from_url(own_stack.redis_url) as client:
+    def test_redis_is_bounded_keeps_nothing_and_evicts_nothing(self, shared: Stack) -> None:
+        with redis.Redis.from_url(shared.redis_url) as client:
             settings = client.config_get("*")
         assert int(settings["maxmemory"]) > 0
         assert settings["maxmemory-policy"] == "noeviction"
@@ -134,29 +142,29 @@ class TestServers:
 
 
 class TestPrivacy:
-    def test_nobody_gets_in_without_the_password(self, own_stack: Stack) -> None:
-        wrong = f"postgresql://postgres:wrong@127.0.0.1:{own_stack.postgres.port}/partyline"
+    def test_nobody_gets_in_without_the_password(self, shared: Stack) -> None:
+        wrong = f"postgresql://postgres:wrong@127.0.0.1:{shared.postgres.port}/partyline"
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(wrong)
-        with redis.Redis(port=own_stack.redis.port) as client, pytest.raises(redis.AuthenticationError):
+        with redis.Redis(port=shared.redis.port) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
 
-    def test_only_this_machine_is_listened_to(self, own_stack: Stack) -> None:
-        assert ask(own_stack.database_url, "SHOW listen_addresses") == "127.0.0.1"
-        with redis.Redis.from_url(own_stack.redis_url) as client:
+    def test_only_this_machine_is_listened_to(self, shared: Stack) -> None:
+        assert ask(shared.database_url, "SHOW listen_addresses") == "127.0.0.1"
+        with redis.Redis.from_url(shared.redis_url) as client:
             assert client.config_get("bind") == {"bind": "127.0.0.1"}
 
-    def test_the_passwords_are_for_the_owner_and_not_in_sight(self, own_stack: Stack) -> None:
-        secrets_file = own_stack.data_dir / "secrets.json"
+    def test_the_passwords_are_for_the_owner_and_not_in_sight(self, shared: Stack) -> None:
+        secrets_file = shared.data_dir / "secrets.json"
         assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
-        assert stat.S_IMODE(own_stack.data_dir.stat().st_mode) == 0o700
+        assert stat.S_IMODE(shared.data_dir.stat().st_mode) == 0o700
         passwords = json.loads(secrets_file.read_text()).values()
-        seen = repr(vars(own_stack)) + repr(vars(own_stack.postgres).keys())
-        for pid in processes_of(own_stack.data_dir):
+        seen = repr(vars(shared)) + repr(vars(shared.postgres).keys())
+        for pid in processes_of(shared.data_dir):
             seen += Path(f"/proc/{pid}/cmdline").read_text()
             if pid != os.getpid():
                 seen += Path(f"/proc/{pid}/environ").read_text()
-        for log in own_stack.data_dir.glob("*.log"):
+        for log in shared.data_dir.glob("*.log"):
             seen += log.read_text()
         assert not [password for password in passwords if password in seen]
 
@@ -209,10 +217,10 @@ class TestLife:
             ports = {own_stack.postgres.port, own_stack.redis.port, other.postgres.port, other.redis.port}
             assert len(ports) == 4
 
-    def test_one_directory_has_one_stack(self, own_stack: Stack) -> None:
+    def test_one_directory_has_one_stack(self, shared: Stack) -> None:
         with pytest.raises(StackBusy, match=f"process {os.getpid()}.*--data-dir"):
-            Stack(own_stack.data_dir).start()
-        assert ask(own_stack.database_url, "SELECT 1") == 1
+            Stack(shared.data_dir).start()
+        assert ask(shared.database_url, "SELECT 1") == 1
 
     def test_a_killed_postgres_comes_back_with_its_data_on_its_port(self, own_stack: Stack) -> None:
         url, first = own_stack.database_url, own_stack.postgres.pid
@@ -243,9 +251,9 @@ class TestLife:
         with redis.Redis.from_url(own_stack.redis_url) as client:
             assert client.dbsize() == 0
 
-    def test_the_pid_is_the_servers_own(self, own_stack: Stack) -> None:
-        assert Path(f"/proc/{own_stack.postgres.pid}/comm").read_text() == "postgres\n"
-        assert Path(f"/proc/{own_stack.redis.pid}/comm").read_text() == "redis-server\n"
+    def test_the_pid_is_the_servers_own(self, shared: Stack) -> None:
+        assert Path(f"/proc/{shared.postgres.pid}/comm").read_text() == "postgres\n"
+        assert Path(f"/proc/{shared.redis.pid}/comm").read_text() == "redis-server\n"
 
     def test_a_server_that_is_not_there_has_no_pid(self, own_stack: Stack) -> None:
         own_stack.postgres.kill()
@@ -320,7 +328,7 @@ class TestLife:
         assert ask(stack.database_url, "SELECT 1") == 1
         stack.stop()
 
-    def test_nothing_stays_mounted(self, own_stack: Stack) -> None:
+    def test_nothing_stays_mounted(self, shared: Stack) -> None:
         assert str(place()) not in Path("/proc/self/mounts").read_text()
 
 
@@ -346,20 +354,33 @@ class TestDeath:
     def test_killing_parent_and_wardens_at_once_leaves_nothing(
         self, parent: subprocess.Popen[str], tmp_path: Path
     ) -> None:
-        for pid in processes_of(tmp_path / "theirs"):
-            if "warden.py" in Path(f"/proc/{pid}/cmdline").read_text():
-                os.kill(pid, signal.SIGKILL)
+        everything = processes_of(tmp_path / "theirs")
+        wardens = [pid for pid in everything if "warden.py" in Path(f"/proc/{pid}/cmdline").read_text()]
+        assert len(wardens) == 2
+        for pid in wardens:
+            os.kill(pid, signal.SIGKILL)
         parent.kill()
         until_nobody(tmp_path / "theirs")
 
-    def test_a_pid_file_of_somebody_else_is_no_obstacle(self, tmp_path: Path) -> None:
-        """After a crash of the machine the pid in it may be any process, also one of ours."""
+    def test_a_pid_file_of_somebody_else_is_no_obstacle(self, shared: Stack, tmp_path: Path) -> None:
+        """After a crash of the machine the pid in it may be any process, also one of the servers' own user."""
         with Stack(tmp_path / "data") as stack:
             left = (stack.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
         pid_file = tmp_path / "data" / "postgres" / "postmaster.pid"
-        pid_file.write_text("\n".join([str(os.getpid()), *left[1:]]) + "\n")
+        pid_file.write_text("\n".join([str(shared.postgres.pid), *left[1:]]) + "\n")
+        if os.geteuid() == 0:
+            os.chown(pid_file, SERVER_UID, SERVER_UID)
         with Stack(tmp_path / "data") as stack:
             assert ask(stack.database_url, "SELECT 1") == 1
+
+    def test_a_backend_that_hangs_is_gone_before_the_next_start(self, own_stack: Stack) -> None:
+        with psycopg.connect(own_stack.database_url) as connection:
+            backend = connection.info.backend_pid
+            os.kill(backend, signal.SIGSTOP)
+            own_stack.postgres.kill()
+            assert not Path(f"/proc/{backend}").exists()
+        own_stack.postgres.start()
+        assert ask(own_stack.database_url, "SELECT 1") == 1
 
 
 class TestWhatItSays:

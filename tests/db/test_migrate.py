@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -138,7 +139,7 @@ def test_a_wrong_server_is_left_as_it_was(database, monkeypatch, name, value, sa
 def test_a_migration_that_fails_leaves_nothing(database):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE party_members (other text)")
-    with pytest.raises(migrate.MigrationError, match="left as it was.*party_members"):
+    with pytest.raises(migrate.MigrationError, match=r"left as it was.*party_members"):
         migrate.upgrade(database)
     assert migrate.current(database) is None
     assert ours(database) == []
@@ -177,6 +178,30 @@ def test_two_databases_of_one_server_migrate_at_once(database):
     finally:
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_a_migrator_need_not_be_a_superuser(database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = connection.info.dbname
+        # What only a superuser may do beforehand: the extensions.
+        connection.execute("CREATE EXTENSION timescaledb; CREATE EXTENSION postgis")
+        connection.execute("CREATE ROLE migrator_for_tests LOGIN CREATEROLE PASSWORD 'm'")
+        try:
+            for role in ("owner", "views", "gateway", "writer", "keeper", "reader"):
+                connection.execute(
+                    f"DO $$ BEGIN CREATE ROLE partyline_{role}; EXCEPTION WHEN duplicate_object THEN END $$;"
+                    f"GRANT partyline_{role} TO migrator_for_tests WITH ADMIN OPTION"
+                )
+            connection.execute(f'ALTER DATABASE "{name}" OWNER TO migrator_for_tests')
+            host = urlsplit(database).netloc.rpartition("@")[2]
+            url = urlunsplit(urlsplit(database)._replace(netloc=f"migrator_for_tests:m@{host}"))
+            migrate.upgrade(url)
+            assert migrate.current(url) is not None
+            migrate.downgrade(url, "base")
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" OWNER TO CURRENT_USER')
+            connection.execute("REASSIGN OWNED BY migrator_for_tests TO CURRENT_USER")
+            connection.execute("DROP OWNED BY migrator_for_tests; DROP ROLE migrator_for_tests")
 
 
 def migrate_in_a_process(url):

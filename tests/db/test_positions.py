@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import struct
 
 import asyncpg
@@ -42,7 +43,11 @@ accuracies = st.none() | st.floats(0, 40_000_000, width=32)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(places=st.lists(st.tuples(latitudes, longitudes, accuracies, st.integers(0, 4999)), min_size=1, max_size=9))
+@given(
+    places=st.lists(
+        st.tuples(latitudes, longitudes, accuracies, st.integers(0, 4999)), min_size=1, max_size=9
+    )
+)
 def test_what_is_packed_is_what_is_stored(places, database_loop):
     async def check(writer, superuser, party):
         await superuser.execute("DELETE FROM party_positions")
@@ -151,7 +156,12 @@ async def test_nobody_unknown_is_stored(writer, gateway, superuser, party):
     at = window()
     unknown = pack_row(party.id + 8 * 1000, party.guest, at, 0, 1.0, 1.0, None, "exact")
     result = await commit(
-        writer, party, row(party, at=at, who=stranger), row(party, at=at, who=other.guest), unknown, row(party, at=at)
+        writer,
+        party,
+        row(party, at=at, who=stranger),
+        row(party, at=at, who=other.guest),
+        unknown,
+        row(party, at=at),
     )
     assert result.inserted == 1
     assert sorted(result.refused) == sorted(
@@ -173,23 +183,23 @@ async def test_who_left_or_was_kicked_or_ended_keeps_earlier_rows(writer, gatewa
     assert (await commit(writer, party, row(party, at=window(15_000)))).inserted == 1
 
 
-@pytest.mark.parametrize("session", list(Precision))
-@pytest.mark.parametrize("own", list(Precision))
-@pytest.mark.parametrize("level", ["exact", "rough", "private", "not opted in"])
-async def test_only_what_all_three_allow_is_stored(writer, gateway, superuser, session, own, level):
+async def test_only_what_all_three_allow_is_stored(writer, gateway, superuser):
     party = await make_party(gateway)
-    await superuser.execute("UPDATE party_sessions SET precision = $1", session.value)
-    await superuser.execute("UPDATE party_members SET precision = $1", own.value)
-    if level == "not opted in":
-        await superuser.execute("UPDATE users SET location_opt_in = false")
-    else:
-        await superuser.execute("UPDATE users SET privacy_level = $1", level)
-    coarsest = max(session.coarseness, own.coarseness, {"exact": 0, "rough": 1}.get(level, 2))
-    expected = {Precision.EXACT: coarsest == 0, Precision.ROUGH: coarsest <= 1}
-    for n, (precision, allowed) in enumerate(expected.items()):
-        result = await commit(writer, party, row(party, at=window(5000 * n), precision=precision.value))
-        assert result.inserted == allowed
-        assert [reason for *_, reason in result.refused] == ([] if allowed else [Reject.PRECISION])
+    levels = ("exact", "rough", "private", "not opted in")
+    for n, (session, own, level) in enumerate(itertools.product(Precision, Precision, levels)):
+        await superuser.execute("UPDATE party_sessions SET precision = $1", session.value)
+        await superuser.execute("UPDATE party_members SET precision = $1", own.value)
+        await superuser.execute(
+            "UPDATE users SET privacy_level = $1, location_opt_in = $2",
+            "exact" if level == "not opted in" else level,
+            level != "not opted in",
+        )
+        coarsest = max(session.coarseness, own.coarseness, {"exact": 0, "rough": 1}.get(level, 2))
+        for precision, allowed in ((Precision.EXACT, coarsest == 0), (Precision.ROUGH, coarsest <= 1)):
+            at = window(5000 * (2 * n + precision.coarseness))
+            result = await commit(writer, party, row(party, at=at, precision=precision.value))
+            assert result.inserted == allowed, (session, own, level, precision)
+            assert [why for *_, why in result.refused] == ([] if allowed else [Reject.PRECISION])
 
 
 async def test_a_session_that_is_only_live_stores_nothing(writer, gateway, superuser):
@@ -234,7 +244,9 @@ async def test_one_refused_row_takes_no_other_with_it(writer, superuser, party):
 
 async def test_a_row_of_another_shard_is_an_error_and_nothing_is_stored(writer, superuser, party):
     with pytest.raises(ValueError, match="not of shard"):
-        await commit_rows(writer, [row(party)], shard=(party.shard + 1) % sessions.SHARDS, ttl_hours=TTL_HOURS)
+        await commit_rows(
+            writer, [row(party)], shard=(party.shard + 1) % sessions.SHARDS, ttl_hours=TTL_HOURS
+        )
     assert await count(superuser) == 0
     with pytest.raises(ValueError, match="a shard is"):
         await commit_rows(writer, [row(party)], shard=sessions.SHARDS, ttl_hours=TTL_HOURS)
@@ -290,9 +302,7 @@ async def open_batch(writer, party, *rows):
     """A writer between its verdict and its commit."""
     transaction = writer.transaction(isolation="read_committed")
     await transaction.start()
-    await writer.execute(
-        "SELECT pg_advisory_xact_lock_shared($1, $2)", positions.FENCE_CLASS, party.shard
-    )
+    await writer.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", positions.FENCE_CLASS, party.shard)
     return transaction
 
 
@@ -309,7 +319,9 @@ TIGHTENINGS = {
 
 
 @pytest.mark.parametrize("kind", sorted(TIGHTENINGS))
-async def test_a_tightening_waits_for_an_open_writer_and_none_comes_after(login, gateway, superuser, party, kind):
+async def test_a_tightening_waits_for_an_open_writer_and_none_comes_after(
+    login, gateway, superuser, party, kind
+):
     early, late = await login("writer"), await login("writer")
     transaction = await open_batch(early, party)
     tightening = asyncio.create_task(TIGHTENINGS[kind](gateway, party))
@@ -335,7 +347,9 @@ async def test_other_shards_go_on_meanwhile(login, gateway, party):
     await transaction.rollback()
 
 
-async def test_a_writer_that_stopped_loses_its_connection_not_the_tightening(login, gateway, superuser, party):
+async def test_a_writer_that_stopped_loses_its_connection_not_the_tightening(
+    login, gateway, superuser, party
+):
     stopped = await login("writer")
     await open_batch(stopped, party)
     await sessions.set_session_precision(gateway, party.id, Precision.ROUGH)

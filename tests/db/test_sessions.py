@@ -268,9 +268,7 @@ async def test_who_joins_while_the_host_loosens_is_pinned_too(role_url, gateway)
         transaction = joiner.transaction()
         await transaction.start()
         _, late = await enter(joiner, party)
-        loosening = asyncio.create_task(
-            sessions.set_session_precision(gateway, party.id, Precision.EXACT)
-        )
+        loosening = asyncio.create_task(sessions.set_session_precision(gateway, party.id, Precision.EXACT))
         done, _ = await asyncio.wait([loosening], timeout=0.3)
         assert not done
         await transaction.commit()

@@ -53,7 +53,8 @@ CREATE TABLE party_members (
     CONSTRAINT party_members_gone_has_no_token CHECK (token_digest IS NULL OR (left_at IS NULL AND kicked_at IS NULL)),
     CONSTRAINT party_members_kicked_has_left CHECK (kicked_at IS NULL OR left_at IS NOT NULL)
 );
-CREATE INDEX party_members_user ON party_members (user_id);
+-- With the session, so that a look-up by both never walks through all sessions of a busy user.
+CREATE INDEX party_members_user ON party_members (user_id, session_id);
 ALTER TABLE party_members ALTER display_name SET STATISTICS 0, ALTER token_digest SET STATISTICS 0;
 
 COMMENT ON TABLE party_members IS 'Who is, or was, in a party. Rows are never deleted: numbers are never given twice';
