@@ -1,0 +1,1 @@
+"""PostgreSQL: migrations, queries, the writer's path, and the embedded stack. Knows nothing of sockets."""

@@ -105,7 +105,7 @@ class Gateway:
         except Refused as refused:
             connection.fail(refused.code)
         except LookupError:
-            connection.fail(CloseCode.BAD_FRAME)
+            logger.info("a command named what is not there any more", extra={"step": step.name})
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             logger.warning("a command failed: the database is away", extra={"error": type(error).__name__})
             connection.fail(CloseCode.UNAVAILABLE)

@@ -51,7 +51,7 @@ class Keeper:
         async with self._pool.acquire() as connection:
             flagged = FLAG_BATCH
             while flagged == FLAG_BATCH:
-                flagged = await flag_expired(connection, FLAG_BATCH)
+                flagged = await flag_expired(connection, FLAG_BATCH, keep_hours=self._ttl_hours)
                 self.rows_flagged += flagged
             for drop in await drop_expired(
                 connection, ttl_hours=self._ttl_hours, lock_timeout_ms=LOCK_TIMEOUT_MS

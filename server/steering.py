@@ -79,7 +79,8 @@ class Steering:
     async def kick(self, session_id: int, number: int) -> None:
         """Removes a member for good. Raises `LookupError`."""
         async with self._registry.lock(session_id):
-            await store.kick(self._pool, session_id, number)
+            if await store.kick(self._pool, session_id, number) is None:
+                raise LookupError("there is no such member to remove")
             await self._gone(session_id, number, CloseCode.KICKED)
 
     async def leave(self, session: Session, member: Member) -> None:

@@ -15,7 +15,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS party_positions_staged (
 -- is held, $2: hours that the server keeps. One look at a session and its members settles all its rows: by
 -- their finest, first and last. It may doubt too much, never too little; `refuse` has the last word.
 -- LATERAL with OFFSET 0 makes it look-ups by key, however large the tables are and whatever the planner
--- believes of a staging table that was empty a moment ago.
+-- believes of a staging table that was empty a moment ago. A session's first minute counts as a whole:
+-- a rough row bears the time of its 60-second beat, which may lie before the start.
 SELECT p.session_id
 FROM (
     SELECT session_id, array_agg(DISTINCT user_id) AS users, min(precision) AS finest,
@@ -27,7 +28,7 @@ LEFT JOIN LATERAL (
     SELECT p.finest >= s.precision
         AND NOT coalesce((s.options ->> 'live_only')::boolean, false)
         AND p.first >= now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer))
-        AND p.first >= date_bin('5 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00') AS fits,
+        AND p.first >= date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00') AS fits,
         (
             SELECT count(*)
             FROM party_members m
@@ -62,7 +63,7 @@ WITH person AS MATERIALIZED (
             coalesce((s.options ->> 'live_only')::boolean, false) AS live_only,
             greatest(
                 now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer)),
-                date_bin('5 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00')
+                date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00')
             ) AS oldest
         FROM party_sessions s
         JOIN party_members m ON m.session_id = s.id

@@ -219,10 +219,10 @@ async def test_what_is_too_old_is_refused(writer, gateway, superuser):
     assert await superuser.fetchval("SELECT count(*) FROM show_chunks('party_positions')") == chunks
 
 
-async def test_nothing_from_before_the_session_is_stored_but_its_first_window_is(writer, gateway):
+async def test_nothing_from_before_the_session_is_stored_but_its_first_minute_is(writer, gateway):
     party = await make_party(gateway, started_ago_ms=HOUR_MS)
     started = (await sessions.find_session(gateway, party.id)).started_at_ms
-    first = started // 5000 * 5000
+    first = started // 60_000 * 60_000  # the beat of a rough position may lie before the start
     assert await reasons(writer, party, row(party, at=first)) == []
     assert await reasons(writer, party, row(party, at=first - 5000)) == [Reject.TOO_OLD]
 
@@ -276,11 +276,10 @@ POISON = {
     "private": lambda party: row(party)[:-9] + struct.pack(">i7s", 7, b"private"),
     "another SRID": lambda party: row(party).replace(struct.pack(">I", 4326), struct.pack(">I", 3857)),
     "not a window": unaligned,
-    "not a place": lambda party: row(party).replace(struct.pack(">d", 37.5), struct.pack(">d", 1e308)),
 }
 
 
-@pytest.mark.parametrize("kind", sorted(set(POISON) - {"not a place", "private"}))
+@pytest.mark.parametrize("kind", sorted(set(POISON) - {"private"}))
 async def test_poison_is_postgresqls_error_and_the_connection_lives(writer, superuser, party, kind):
     with pytest.raises(asyncpg.PostgresError):
         await commit(writer, party, row(party, at=window(5000)), POISON[kind](party), row(party))

@@ -183,22 +183,19 @@ async def test_rows_past_their_sessions_own_time_are_flagged_in_batches(keeper, 
     long = await make_party(gateway, name="long", options=Options(ttl_hours=TTL_HOURS))
     await fill(superuser, short, 4)
     await fill(superuser, long, 4)
-    expired = await superuser.fetchval(
+    expired = (
         "SELECT count(*) FROM party_positions WHERE session_id = $1 "
-        "AND recorded_at <= now() - interval '20 hours'",
-        short.id,
+        "AND recorded_at <= now() - interval '20 hours'"
     )
-    assert expired >= 120
+    before = await superuser.fetchval(expired, short.id)
     flagged = [await flag_expired(keeper, 50)]
     while flagged[-1] == 50:
         flagged.append(await flag_expired(keeper, 50))
-    assert sum(flagged) == expired
+    # A row may have expired in between.
+    assert 120 <= before <= sum(flagged) <= await superuser.fetchval(expired, short.id)
     assert max(flagged) <= 50
-    assert await flags(superuser, short) == [
-        pair for pair in ((False, 160 - expired), (True, expired)) if pair[1]
-    ]
+    assert dict(await flags(superuser, short))[True] == sum(flagged)
     assert await flags(superuser, long) == [(False, 160)]
-    assert await flag_expired(keeper, 50) == 0
 
 
 async def test_two_members_with_the_same_window_are_both_flagged(keeper, gateway, superuser):
@@ -209,7 +206,7 @@ async def test_two_members_with_the_same_window_are_both_flagged(keeper, gateway
     for _ in range(40):
         await flag_expired(keeper, 1)
     left = await superuser.fetchval(
-        "SELECT count(*) FROM party_positions WHERE NOT ttl_expired AND recorded_at <= now() - interval '20 h'"
+        "SELECT count(*) FROM party_positions WHERE NOT ttl_expired AND recorded_at <= now() - interval '20 h 5 min'"
     )
     assert left == 0
     assert guest != party.guest

@@ -100,7 +100,10 @@ def test_unknown_keys_are_ignored(message: Any, more: dict[str, Any]) -> None:
         assert decode_client(codec, library.encode(unknown | plain)) == message
 
 
-@given(st.sampled_from(list(CLIENT)), st.dictionaries(st.sampled_from(["name", "token", "seq", "at"]), json_values))
+@given(
+    st.sampled_from(list(CLIENT)),
+    st.dictionaries(st.sampled_from(["name", "token", "seq", "at"]), json_values),
+)
 def test_fields_of_the_wrong_kind_are_refused(kind: type, wrong: dict[str, Any]) -> None:
     decodes_or_is_refused(JSON, JSON.encode({"t": kind.__struct_config__.tag} | wrong))
 
@@ -125,7 +128,9 @@ def test_a_refusal_repeats_nothing_of_what_came(codec: Codec, start: bytes, rest
         assert SECRET not in str(refusal)
 
 
-@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"1" * 400, b"1" * 5000])
+@pytest.mark.parametrize(
+    "number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"1" * 400, b"1" * 5000]
+)
 @pytest.mark.parametrize("field", [b"lat", b"acc", b"seq"])
 def test_json_holds_no_number_that_is_not_one(number: bytes, field: bytes) -> None:
     frame = b'{"t":"fix","seq":1,"at":1,"lat":1,"lon":1,"' + field + b'":' + number + b"}"
@@ -156,7 +161,19 @@ def test_messagepack_can_carry_nan_which_the_ranges_then_refuse() -> None:
         (JSON, b'{"t":"resume","token":"\xff"}'),
         (MSGPACK, b"\x82\xa1t\xa6resume\xa5token\xa1\xff"),
     ],
-    ids=["[", "[]", "{", "array", "map", "big map", "big array", "big text", "surrogate", "utf-8", "utf-8 packed"],
+    ids=[
+        "[",
+        "[]",
+        "{",
+        "array",
+        "map",
+        "big map",
+        "big array",
+        "big text",
+        "surrogate",
+        "utf-8",
+        "utf-8 packed",
+    ],
 )
 def test_deep_nesting_and_broken_text_cost_a_refusal(codec: Codec, frame: bytes) -> None:
     assert len(frame) <= MAX_FRAME_BYTES

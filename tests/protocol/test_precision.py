@@ -12,7 +12,11 @@ any_precision = st.sampled_from(Precision)
 
 
 def test_the_order_is_exact_rough_private() -> None:
-    assert sorted(Precision, key=lambda p: p.coarseness) == [Precision.EXACT, Precision.ROUGH, Precision.PRIVATE]
+    assert sorted(Precision, key=lambda p: p.coarseness) == [
+        Precision.EXACT,
+        Precision.ROUGH,
+        Precision.PRIVATE,
+    ]
 
 
 @given(st.lists(any_precision, min_size=1))

@@ -85,7 +85,9 @@ def test_entering_twice_or_too_early_is_our_mistake(phase: Phase) -> None:
     assert session.role is (Role.MEMBER if phase is Phase.IN_PARTY else None)
 
 
-@given(st.lists(client_messages | st.sampled_from(["entered", "closed"]) | st.sampled_from(Role), max_size=30))
+@given(
+    st.lists(client_messages | st.sampled_from(["entered", "closed"]) | st.sampled_from(Role), max_size=30)
+)
 def test_no_order_gives_more_than_the_role_allows(events: list[Any]) -> None:
     session = ServerSession()
     ended = False

@@ -21,13 +21,26 @@ maybe = st.none() | finite
 precisions = st.sampled_from(Precision)
 rows = st.lists(st.tuples(numbers, times, finite, finite, maybe, maybe, maybe), max_size=5)
 members = st.builds(
-    wire.Member, m=numbers, name=texts, role=st.sampled_from(wire.Role), state=st.sampled_from(wire.MemberState)
+    wire.Member,
+    m=numbers,
+    name=texts,
+    role=st.sampled_from(wire.Role),
+    state=st.sampled_from(wire.MemberState),
 )
 
 
 def _fix(kind: type) -> st.SearchStrategy[Any]:
     return st.builds(
-        kind, seq=seqs, at=times, lat=finite, lon=finite, acc=maybe, spd=maybe, hdg=maybe, alt=maybe, bat=maybe
+        kind,
+        seq=seqs,
+        at=times,
+        lat=finite,
+        lon=finite,
+        acc=maybe,
+        spd=maybe,
+        hdg=maybe,
+        alt=maybe,
+        bat=maybe,
     )
 
 

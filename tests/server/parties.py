@@ -177,7 +177,9 @@ class Party:
 
     def fix(self, socket: RecordingSocket, seq: int, at: int | None = None, **more: Any) -> None:
         """The phone behind `socket` sends a fix."""
-        message = wire.Fix(seq=seq, at=self.clock() if at is None else at, **({"lat": 50.0, "lon": 8.0} | more))
+        message = wire.Fix(
+            seq=seq, at=self.clock() if at is None else at, **({"lat": 50.0, "lon": 8.0} | more)
+        )
         self.send(socket, message)
 
     def send(self, socket: RecordingSocket, message: Any) -> None:

@@ -75,7 +75,9 @@ class Phone(RuleBasedStateMachine):
             self.acked = acked
         unsettled = [seq for seq, window in self.fixes.items() if window is not None and not window.done]
         assert self.acked < min(unsettled, default=self.seq + 1)
-        assert self.acked == max((s for s in self.fixes if s < min(unsettled, default=self.seq + 1)), default=-1)
+        assert self.acked == max(
+            (s for s in self.fixes if s < min(unsettled, default=self.seq + 1)), default=-1
+        )
 
     @rule()
     def everything_settles(self) -> None:

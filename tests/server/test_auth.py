@@ -105,8 +105,10 @@ class Keys:
         self.found = True
         jwks = {
             "keys": [
-                jwt.algorithms.RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True) | {"kid": "r", "use": "sig"},
-                jwt.algorithms.ECAlgorithm.to_jwk(EC_KEY.public_key(), as_dict=True) | {"kid": "e", "use": "sig"},
+                jwt.algorithms.RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True)
+                | {"kid": "r", "use": "sig"},
+                jwt.algorithms.ECAlgorithm.to_jwk(EC_KEY.public_key(), as_dict=True)
+                | {"kid": "e", "use": "sig"},
             ]
         }
         body = json.dumps(jwks).encode()

@@ -160,7 +160,7 @@ class Stream(RuleBasedStateMachine):
     def in_the_end_everything_is_settled(self) -> None:
         for _ in range(3):
             self.flush()
-            for entry in sorted(self.entries):
+            for _entry in sorted(self.entries):
                 self.writer_commits(0)
         waiting: list[Any] = [window for window in self.windows if not window.done]
         assert waiting == []

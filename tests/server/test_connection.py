@@ -56,7 +56,11 @@ def test_a_refused_fix_is_told_at_once_and_acked_in_its_turn() -> None:
     party.fix(socket, 2, at=NOW + 60_001)
     party.fix(socket, 3, lat=90.5)
     party.fix(socket, 4, at=party.session.started_at_ms - 1)
-    assert socket.said() == [Rejected(2, Reject.FUTURE), Rejected(3, Reject.RANGE), Rejected(4, Reject.TOO_OLD)]
+    assert socket.said() == [
+        Rejected(2, Reject.FUTURE),
+        Rejected(3, Reject.RANGE),
+        Rejected(4, Reject.TOO_OLD),
+    ]
     party.hub.say_acks()
     assert socket.said() == []
     party.commit()
@@ -152,7 +156,9 @@ def test_a_fix_from_a_stale_member_tells_the_party_that_it_is_live() -> None:
 
 
 @both
-@pytest.mark.parametrize("frame", [b"", b"\xff\xff", b"[" * 60_000, b"\x91" * 60_000, b"{}", b'{"t":"nothing"}'])
+@pytest.mark.parametrize(
+    "frame", [b"", b"\xff\xff", b"[" * 60_000, b"\x91" * 60_000, b"{}", b'{"t":"nothing"}']
+)
 def test_what_does_not_decode_is_said_and_closed(codec: Codec, frame: bytes) -> None:
     party = Party()
     _, socket = party.enter(codec=codec)

@@ -31,7 +31,9 @@ def test_a_client_reads_what_was_written(length: int, text: bool) -> None:
 
 
 @given(lengths, st.booleans(), st.binary(max_size=20), st.binary(max_size=20))
-def test_the_size_is_told_wherever_the_frame_starts(length: int, mask: bool, before: bytes, after: bytes) -> None:
+def test_the_size_is_told_wherever_the_frame_starts(
+    length: int, mask: bool, before: bytes, after: bytes
+) -> None:
     frame = Frame(Opcode.BINARY, b"x" * length).serialize(mask=mask)
     header, payload = frame_size(before + frame + after, len(before))
     assert payload == length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.codec import JSON, MSGPACK, Codec
-from protocol.limits import JOIN_TIMEOUT_S, STALE_MS
+from protocol.limits import JOIN_TIMEOUT_S
 from protocol.messages import Ack, MemberState, Policy, Positions, Reject, Rejected
 from protocol.options import Options
 from protocol.precision import Precision
@@ -53,7 +54,7 @@ def test_ticks_are_never_closer_than_the_sessions_tick(pauses: list[int], tick_m
         told += [party.clock()] * len(positions(socket))
     party.later(tick_ms + SLOT_MS)
     told += [party.clock()] * len(positions(socket))
-    assert all(later - earlier >= tick_ms for earlier, later in zip(told, told[1:], strict=False))
+    assert all(later - earlier >= tick_ms for earlier, later in pairwise(told))
     assert told, "the first change is told"
     assert party.session.changed == {}
 

@@ -45,7 +45,11 @@ def test_right_values_are_read() -> None:
         ("DATABASE_URL", f"mysql://u:{SECRET}@h/d", "postgresql://role:password@host:port/database"),
         ("DATABASE_URL", SECRET, "postgresql://role:password@host:port/database"),
         ("DATABASE_URL", f"postgresql://u:{SECRET}@[h/d", "postgresql://role:password@host:port/database"),
-        ("DATABASE_URL", f"postgresql://u:{SECRET}@h\u2100/d", "postgresql://role:password@host:port/database"),
+        (
+            "DATABASE_URL",
+            f"postgresql://u:{SECRET}@h\u2100/d",
+            "postgresql://role:password@host:port/database",
+        ),
         ("REDIS_URL", f"http://:{SECRET}@h", "redis://:password@host:port/0"),
         ("PUBLIC_URL", "party.example", "https://host"),
         ("JWKS_URL", "ftp://keys.example/x", "https://host/path"),
@@ -91,7 +95,9 @@ def test_a_mistyped_name_is_an_error() -> None:
 
 
 def test_what_other_commands_read_is_no_mistake() -> None:
-    assert read_settings({"PARTYLINE_TEST_DATABASE_URL": "x", "PARTYLINE_SHARABLE_TOKEN": SECRET}) == Settings()
+    assert (
+        read_settings({"PARTYLINE_TEST_DATABASE_URL": "x", "PARTYLINE_SHARABLE_TOKEN": SECRET}) == Settings()
+    )
 
 
 def test_what_is_needed_and_not_set_is_named() -> None:

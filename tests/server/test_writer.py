@@ -1,0 +1,382 @@
+"""Entries become rows once, and nobody is told before the commit (G1, G2); bad entries harm no others."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from db.embedded import Stack
+from db.fence import SHARDS, shard_of
+from db.pool import DatabaseUnavailable, connect
+from db.positions import pack_row
+from protocol.precision import Precision
+from server.flusher import commits_channel, decode_commit, stream_key
+from server.writer import DEAD_KEY, GROUP, Writer
+from tests.server.conftest import Hosted, Life, Lives, a_life, a_writer, eventually, now_ms, roles_of, running
+
+GATEWAY = "0123456789abcdef"
+
+
+def start_of(ago_windows: int = 2) -> int:
+    return (now_ms() // 5000 - ago_windows) * 5000
+
+
+def row(hosted: Hosted, start: int, lat: float = 37.5, precision: str = "exact") -> bytes:
+    return pack_row(hosted.id, hosted.host_user_id, start, 250, lat, 127.0, 5.0, precision)
+
+
+async def put(redis: Redis, hosted: Hosted, *rows: bytes, gateway: str = GATEWAY) -> str:
+    return await put_bytes(redis, shard_of(hosted.id), b"".join(rows), gateway)
+
+
+async def put_bytes(redis: Redis, shard: int, data: bytes, gateway: str = GATEWAY) -> str:
+    entry: bytes = await redis.xadd(stream_key(shard), {"g": gateway, "d": data})
+    return entry.decode()
+
+
+class Told:
+    """What a gateway hears."""
+
+    def __init__(self, pubsub: Any) -> None:
+        self._pubsub = pubsub
+        self.heard: list[tuple[int, str, list[Any]]] = []
+
+    async def next(self) -> tuple[int, str, list[Any]]:
+        message = None
+        async with asyncio.timeout(15):
+            while message is None:
+                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
+        self.heard.append(decode_commit(message["data"]))
+        return self.heard[-1]
+
+    async def nothing(self) -> bool:
+        return await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0.3) is None
+
+
+@pytest.fixture
+async def told(life: Life) -> AsyncIterator[Told]:
+    async with life.redis.pubsub() as pubsub:
+        await pubsub.subscribe(commits_channel(GATEWAY))
+        yield Told(pubsub)
+
+
+async def windows(superuser: asyncpg.Connection, hosted: Hosted) -> list[int]:
+    found = await superuser.fetch(
+        "SELECT (extract(epoch FROM recorded_at) * 1000)::bigint AS start FROM party_positions "
+        "WHERE session_id = $1 ORDER BY 1",
+        hosted.id,
+    )
+    return [record["start"] for record in found]
+
+
+async def left_in(redis: Redis, shard: int) -> tuple[int, int]:
+    """(entries, pending entries) of a stream."""
+    key = stream_key(shard)
+    return await redis.xlen(key), (await redis.xpending(key, GROUP))["pending"]
+
+
+async def test_an_entry_becomes_rows_and_then_its_gateway_is_told(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection
+) -> None:
+    hosted = await life.host()
+    start = start_of()
+    entry = await put(life.redis, hosted, row(hosted, start), row(hosted, start + 5000))
+    async with running(writer.run):
+        assert await told.next() == (shard_of(hosted.id), entry, [])
+        assert await windows(superuser, hosted) == [start, start + 5000], "told before the commit"
+    assert await left_in(life.redis, shard_of(hosted.id)) == (0, 0)
+    assert (writer.stats.rows, writer.stats.entries, writer.stats.failures) == (2, 1, 0)
+
+
+async def test_the_refused_rows_are_told_with_their_reasons(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection
+) -> None:
+    hosted = await life.host("rough")
+    start = start_of()
+    entry = await put(life.redis, hosted, row(hosted, start), row(hosted, start + 5000, precision="rough"))
+    async with running(writer.run):
+        refused = (hosted.id, hosted.host_user_id, start, "precision")
+        assert await told.next() == (shard_of(hosted.id), entry, [refused])
+    assert await windows(superuser, hosted) == [start + 5000]
+    assert (writer.stats.rows, writer.stats.refused) == (1, 1)
+
+
+async def test_each_gateway_is_told_of_its_own_entries(life: Life, writer: Writer, told: Told) -> None:
+    hosted = await life.host()
+    async with life.redis.pubsub() as pubsub:
+        await pubsub.subscribe(commits_channel("another"))
+        another = Told(pubsub)
+        mine = await put(life.redis, hosted, row(hosted, start_of()))
+        others = await put(life.redis, hosted, row(hosted, start_of(3)), gateway="another")
+        async with running(writer.run):
+            assert (await told.next())[1] == mine
+            assert (await another.next())[1] == others
+            assert await told.nothing()
+
+
+async def test_a_writer_that_died_between_commit_and_xack_leaves_the_same_rows(
+    live: Lives, life: Life, role_url: Callable[[str], str], redis_url: str, told: Told,
+    superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    hosted = await life.host()
+    shard, starts = shard_of(hosted.id), [start_of(n) for n in (4, 3, 2)]
+    entries = [await put(life.redis, hosted, row(hosted, start)) for start in starts]
+
+    class Killed(BaseException):
+        """As sudden as a SIGKILL: nothing of the writer's own handles it."""
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    async with a_writer(role_url("writer"), redis_url) as first:
+        monkeypatch.setattr(first, "_tell", killed)
+        with pytest.raises(Killed):
+            await first.run(asyncio.Event())
+    assert await windows(superuser, hosted) == starts
+    assert await left_in(life.redis, shard) == (3, 3)
+    assert await told.nothing()
+
+    later = await put(life.redis, hosted, row(hosted, start_of(1)))
+    async with a_writer(role_url("writer"), redis_url) as second, running(second.run):
+        assert [(await told.next())[1] for _ in range(4)] == [*entries, later], "pending ones first"
+    assert (
+        await windows(superuser, hosted) == [*starts, start_of(1)]
+        or len(await windows(superuser, hosted)) == 4
+    )
+    assert await left_in(life.redis, shard) == (0, 0)
+    assert second.stats.rows == 1, "a row was inserted twice"
+
+
+def field(data: bytes) -> bytes:
+    return struct.pack(">i", len(data)) + data
+
+
+INT8 = field(struct.pack(">q", 8))
+POISON = {
+    "no row at all": b"\x00garbage of somebody\xff",
+    "another number of fields": struct.pack(">h", 3) + INT8 * 3,
+    "a number too short": struct.pack(">h", 7) + field(b"\x00\x01") + INT8 * 6,
+    "a field of two gigabytes": struct.pack(">h", 7) + struct.pack(">i", 2**31 - 1) + b"x",
+    "a field of a negative length": struct.pack(">h", 7) + struct.pack(">i", -7) + b"x" * 80,
+    "cut off": b"",  # made below from a good row
+    "a null": struct.pack(">h", 7) + struct.pack(">i", -1) * 7,
+    "a place that is none": b"",
+    "a time without end": b"",
+    "a time before all time": b"",
+    "of another shard": b"",
+    "an end before its time": struct.pack(">h", -1) + b"more",
+}
+
+
+def poison(kind: str, hosted: Hosted) -> bytes:
+    good = row(hosted, start_of(9))
+    when = 2 + 12 + 12 + 4
+    match kind:
+        case "cut off":
+            return good[:-3]
+        case "a place that is none":
+            return good.replace(struct.pack(">i", 25), struct.pack(">i", 25), 1).replace(
+                struct.pack(">i", 4326), struct.pack(">i", 77), 1
+            )
+        case "a time without end":
+            return good[:when] + struct.pack(">q", 2**63 - 1) + good[when + 8 :]
+        case "a time before all time":
+            return good[:when] + struct.pack(">q", -(2**63)) + good[when + 8 :]
+        case "of another shard":
+            return pack_row(hosted.id + 1, hosted.host_user_id, start_of(9), 0, 37.5, 127.0, None, "exact")
+        case _:
+            return POISON[kind]
+
+
+@pytest.mark.parametrize("kind", POISON)
+async def test_a_poison_entry_is_put_aside_and_holds_up_nobody(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, kind: str
+) -> None:
+    hosted = await life.host()
+    shard, start = shard_of(hosted.id), start_of(5)
+    before = await put(life.redis, hosted, row(hosted, start))
+    bad = poison(kind, hosted)
+    await put_bytes(life.redis, shard, bad)
+    after = await put(life.redis, hosted, row(hosted, start + 5000))
+    async with running(writer.run):
+        assert {(await told.next())[1] for _ in range(2)} == {before, after}
+        await eventually(lambda: writer.stats.dead)
+        assert await told.nothing(), "somebody was told of rows that are not stored"
+    assert writer.stats.dead == 1
+    assert await windows(superuser, hosted) == [start, start + 5000]
+    assert await left_in(life.redis, shard) == (0, 0)
+    ((_, dead),) = await life.redis.xrange(DEAD_KEY)
+    assert dead == {b"g": GATEWAY.encode(), b"d": bad}
+    assert 0 < await life.redis.ttl(DEAD_KEY) <= 86_400
+
+
+async def test_an_entry_without_rows_is_put_aside(life: Life, writer: Writer, told: Told) -> None:
+    await life.redis.xadd(stream_key(3), {"some": "thing", "g": GATEWAY})
+    async with running(writer.run):
+        await eventually(lambda: writer.stats.dead)
+        assert await told.nothing()
+    assert await life.redis.xlen(stream_key(3)) == 0
+
+
+async def test_a_pending_entry_that_was_deleted_is_not_told_as_committed(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection
+) -> None:
+    """G1: nothing of it is in PostgreSQL, so its gateway must find it missing and hand it over again."""
+    hosted = await life.host()
+    key = stream_key(shard_of(hosted.id))
+    await writer._make_groups()
+    gone = await put(life.redis, hosted, row(hosted, start_of(3)))
+    kept = await put(life.redis, hosted, row(hosted, start_of(2)))
+    await life.redis.xreadgroup(GROUP, "w", {key: ">"})
+    await life.redis.xdel(key, gone)
+    async with running(writer.run):
+        assert (await told.next())[1] == kept
+        assert await told.nothing()
+        await eventually(lambda: left(life.redis, shard_of(hosted.id)))
+    assert len(await windows(superuser, hosted)) == 1
+
+
+async def left(redis: Redis, shard: int) -> bool:
+    return await left_in(redis, shard) == (0, 0)
+
+
+async def test_redis_that_comes_back_empty_gets_its_groups_again(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection
+) -> None:
+    hosted = await life.host()
+    async with running(writer.run):
+        await put(life.redis, hosted, row(hosted, start_of(3)))
+        await told.next()
+        await life.redis.flushall()
+        await put(life.redis, hosted, row(hosted, start_of(2)))
+        await told.next()
+    assert len(await windows(superuser, hosted)) == 2
+    assert writer.stats.failures == 0, "a missing group is no failure"
+    assert all([await life.redis.exists(stream_key(shard)) for shard in range(SHARDS)])
+
+
+async def test_without_postgresql_entries_stay_and_the_writer_comes_back_by_itself(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, migrated_database: str
+) -> None:
+    hosted = await life.host()
+    name = migrated_database.rpartition("/")[2]
+    admin = await asyncpg.connect(migrated_database.rpartition("/")[0] + "/postgres")
+    try:
+        async with running(writer.run):
+            await put(life.redis, hosted, row(hosted, start_of(4)))
+            await told.next()
+            await admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'partyline_writer' AND datname = $1",
+                name,
+            )
+            entry = await put(life.redis, hosted, row(hosted, start_of(3)))
+            await eventually(lambda: writer.stats.failures > 1)
+            assert await told.nothing()
+            assert await left_in(life.redis, shard_of(hosted.id)) == (1, 1)
+            await admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+            assert (await told.next())[1] == entry
+    finally:
+        await admin.close()
+    assert len(await windows(superuser, hosted)) == 2
+
+
+async def test_stop_finishes_the_round(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosted = await life.host()
+    stop = asyncio.Event()
+    commit = writer._commit
+
+    async def stopped_meanwhile(shard: int, payloads: list[bytes]) -> Any:
+        stop.set()
+        return await commit(shard, payloads)
+
+    monkeypatch.setattr(writer, "_commit", stopped_meanwhile)
+    entry = await put(life.redis, hosted, row(hosted, start_of()))
+    await writer.run(stop)
+    assert (await told.next())[1] == entry
+    assert await left_in(life.redis, shard_of(hosted.id)) == (0, 0)
+    await writer.run(stop)  # stopped already: nothing is read
+
+
+async def test_a_writer_under_another_name_takes_over_what_a_dead_one_left(
+    life: Life, role_url: Callable[[str], str], redis_url: str, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container gets a new name each time; what its predecessor had read must not wait for ever."""
+    hosted = await life.host()
+    monkeypatch.setattr("server.writer.CLAIM_IDLE_MS", 200)
+    async with a_writer(role_url("writer"), redis_url, "first") as first:
+        await first._make_groups()
+        entry = await put(life.redis, hosted, row(hosted, start_of()))
+        await life.redis.xreadgroup(GROUP, "first", {stream_key(shard_of(hosted.id)): ">"})
+    async with a_writer(role_url("writer"), redis_url, "second") as second, running(second.run):
+        assert (await told.next())[1] == entry
+
+
+@pytest.mark.slow
+async def test_servers_that_are_killed_and_restarted(own_stack: Stack) -> None:
+    from db import migrate
+
+    migrate.upgrade(own_stack.database_url)
+    role = roles_of(own_stack.database_url)
+    async with (
+        a_life(role("gateway"), own_stack.redis_url) as life,
+        a_writer(role("writer"), own_stack.redis_url) as w,
+    ):
+        hosted = await life.host()
+        async with running(w.run):
+            for server in (own_stack.redis, own_stack.postgres):
+                await put(life.redis, hosted, row(hosted, start_of(5)))
+                await eventually(lambda: left(life.redis, shard_of(hosted.id)))
+                failures = w.stats.failures
+                await asyncio.to_thread(server.kill)
+                if server is own_stack.postgres:
+                    await put(life.redis, hosted, row(hosted, start_of(4)))
+                await eventually(lambda failures=failures: w.stats.failures > failures, 60)
+                await asyncio.to_thread(server.start)
+                await eventually(lambda: reaches(life.redis), 30)
+                await put(life.redis, hosted, row(hosted, start_of(3)))
+                await eventually(lambda: left_again(life.redis, shard_of(hosted.id)), 60)
+        superuser = await asyncpg.connect(own_stack.database_url)
+        assert len(await windows(superuser, hosted)) >= 3
+        await superuser.close()
+
+
+async def reaches(redis: Redis) -> bool:
+    try:
+        return bool(await redis.ping())
+    except (RedisConnectionError, OSError):
+        return False
+
+
+async def left_again(redis: Redis, shard: int) -> bool:
+    try:
+        return await left(redis, shard)
+    except Exception:
+        return False
+
+
+async def test_a_pool_needs_a_database_that_answers() -> None:
+    with pytest.raises(DatabaseUnavailable) as raised:
+        await connect(
+            "postgresql://partyline_writer:a-secret@127.0.0.1:1/x",
+            min_size=1,
+            max_size=1,
+            application_name="w",
+        )
+    assert "a-secret" not in str(raised.value)
+
+
+async def test_the_wire_s_precisions_are_the_writer_s(life: Life) -> None:
+    """What a gateway packs is what PostgreSQL judges: one list of words."""
+    hosted = await life.host()
+    for precision in (Precision.EXACT, Precision.ROUGH):
+        assert row(hosted, start_of(), precision=precision.value)
