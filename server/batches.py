@@ -1,8 +1,9 @@
 """Batches in flight: what was handed to the stream and is not known to be committed (G1).
 
 Pure. A batch is one stream entry: rows already in PostgreSQL's binary COPY form, so that the writer only
-joins bytes. The bytes are kept until the commit is known, so that an entry that Redis lost can be put
-back; positions in them are masked, and what a tightening forbids the writer refuses.
+joins bytes. The windows are kept until the commit is known, so that an entry that Redis lost can be put
+back. What a tightening forbids is not handed over any more (G3), and of what was before, the writer
+refuses it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from server.windows import Window, WindowBook, WindowState
 class Batch:
     """Rows of one flush and shard."""
 
-    __slots__ = ("entry_id", "payload", "shard", "since_ms", "windows")
+    __slots__ = ("entry_id", "shard", "since_ms", "windows")
 
     def __init__(self, shard: int, windows: list[Window], now_ms: int) -> None:
         self.shard = shard
@@ -27,10 +28,17 @@ class Batch:
         """When it was last handed to the stream."""
         self.entry_id = ""
         """The stream's id for it; empty: not handed over yet, or to be handed over again."""
-        self.payload = b"".join(_pack(window) for window in windows)
+
+    def payload(self) -> bytes:
+        """The rows that still count, packed."""
+        return b"".join(_pack(window) for window in self.windows if not window.done)
 
     def __repr__(self) -> str:
         return f"Batch(shard={self.shard}, rows={len(self.windows)}, entry_id={self.entry_id})"
+
+
+def _is_finer(window: Window) -> bool:
+    return not window.done and window.position.precision.coarseness < window.member.allowed.coarseness
 
 
 def _pack(window: Window) -> bytes:
@@ -67,6 +75,15 @@ class BatchLedger:
             if window.state is WindowState.IN_FLIGHT:
                 shards.setdefault(shard_of(window.member.session.id), []).append(window)
         self._unsent.extend(Batch(shard, rows, now_ms) for shard, rows in shards.items())
+
+    def refuse_finer(self) -> list[Window]:
+        """Refuses rows that are not handed over and are finer than allowed by now; returns their windows."""
+        finer = [window for batch in self._unsent for window in batch.windows if _is_finer(window)]
+        for window in finer:
+            self._windows.settle(window, Reject.PRECISION)
+        if finer:
+            self._unsent = [batch for batch in self._unsent if not all(w.done for w in batch.windows)]
+        return finer
 
     def unsent(self) -> list[Batch]:
         """Batches to hand to the stream, oldest first."""

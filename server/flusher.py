@@ -81,6 +81,9 @@ class Flusher:
 
     async def _hand_over(self, closed: list[Window], now_ms: int) -> None:
         hub = self._hub
+        for window in hub.batches.refuse_finer():
+            if window.member.connection is not None:
+                hub.want_ack(window.member.connection)
         batches = hub.batches.unsent()[:BATCHES_A_FLUSH]
         if not (batches or closed or self._forget):
             return
@@ -89,7 +92,7 @@ class Flusher:
             self._forget.discard(session_id)
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
-            pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload})
+            pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload()})
         members = {id(window.member): window.member for window in closed}.values()
         hub.stats.snapshots += add_snapshots(pipeline, members)
         add_masks(pipeline, members)

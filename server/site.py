@@ -85,7 +85,8 @@ def docs_page(described: dict[str, str]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<title>Partyline: the API</title><link rel="stylesheet" href="/page/page.css"></head>'
+        '<title>Partyline: the API</title><link rel="icon" href="data:,">'
+        '<link rel="stylesheet" href="/page/page.css"></head>'
         '<body class="docs"><main><h1>Partyline: the API</h1>'
         '<p>HTTP is described by <a href="/docs/openapi.yaml">openapi.yaml</a> (OpenAPI 3.1), the WebSocket '
         '<code>/v1/stream</code> by <a href="/docs/asyncapi.yaml">asyncapi.yaml</a> (AsyncAPI 3.0).</p>'

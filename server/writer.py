@@ -1,8 +1,9 @@
 """The writer: batches from Redis into PostgreSQL. Commit, then acknowledge, then tell the gateways.
 
 Entries are read through a consumer group and stay pending until their rows are committed, so a writer
-that dies loses nothing; after any failure it begins with what is pending. Rows are never looked at:
-they come packed for COPY, and PostgreSQL decides which of them are refused.
+that dies loses nothing; after any failure it begins with what is pending, and what another writer has
+read and left it takes over. Rows are never looked at: they come packed for COPY, and PostgreSQL decides
+which of them are refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ ENTRIES_A_ROUND = 256
 """Entries read from a stream at once; each holds one flush of one gateway and shard."""
 BLOCK_MS = 1_000
 RETRY_S = 0.5
+CLAIM_IDLE_MS = 60_000
+"""An entry that another writer has held for this long is taken over; that writer is dead or very slow."""
 
 DEAD_KEY = "batch:dead"
 """Entries that PostgreSQL does not take, for a person to look at, for a day."""
@@ -35,7 +38,10 @@ _POISON = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.InternalServerError,
+    asyncpg.ProtocolViolationError,
+    asyncpg.ProgramLimitExceededError,
     ValueError,
+    OverflowError,
 )
 """What PostgreSQL, or `commit_rows`, says of bytes that are no row; everything else is tried again."""
 
@@ -67,6 +73,7 @@ class Writer:
         self._name = name
         self._ttl_hours = ttl_hours
         self._pending = True
+        self._claim_at_s = 0.0
         self.stats = WriterStats()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -87,6 +94,7 @@ class Writer:
                 await asyncio.sleep(RETRY_S)
 
     async def _round(self) -> None:
+        await self._claim()
         cursor = "0" if self._pending else ">"
         streams: dict[Any, Any] = {stream_key(shard): cursor for shard in range(SHARDS)}
         try:
@@ -102,7 +110,21 @@ class Writer:
         for stream, entries in _streams(found):
             if entries:
                 self._pending = was_pending
-                await self._write(int(stream.rsplit(b":", 1)[1]), entries)
+                await self._take(int(stream.rsplit(b":", 1)[1]), entries)
+
+    async def _claim(self) -> None:
+        """Now and then: takes over what another writer left. Should it be alive, the rows are there (G2)."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._claim_at_s:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for shard in range(SHARDS):
+            pipeline.xautoclaim(
+                stream_key(shard), GROUP, self._name, CLAIM_IDLE_MS, count=ENTRIES_A_ROUND, justid=True
+            )
+        answers = await pipeline.execute(raise_on_error=False)  # without groups there is nothing to claim
+        self._pending = self._pending or any(answer and not isinstance(answer, Exception) for answer in answers)
+        self._claim_at_s = now_s + CLAIM_IDLE_MS / 1000
 
     async def _make_groups(self) -> None:
         for shard in range(SHARDS):
@@ -112,9 +134,20 @@ class Writer:
                 if "BUSYGROUP" not in str(error):
                     raise
 
+    async def _take(self, shard: int, entries: Sequence[Entry]) -> None:
+        """Stores what has rows. Of what has none nobody is told: nothing of it was committed (G1)."""
+        with_rows = [entry for entry in entries if b"d" in entry[1]]
+        for entry in entries:
+            if not entry[1]:  # deleted while it was pending
+                await self._redis.xack(stream_key(shard), GROUP, entry[0])
+            elif b"d" not in entry[1]:
+                await self._bury(shard, entry)
+        if with_rows:
+            await self._write(shard, with_rows)
+
     async def _write(self, shard: int, entries: Sequence[Entry]) -> None:
         try:
-            refused = await self._commit(shard, [fields[b"d"] for _, fields in entries if b"d" in fields])
+            refused = await self._commit(shard, [fields[b"d"] for _, fields in entries])
         except _POISON:
             if len(entries) == 1:
                 await self._bury(shard, entries[0])

@@ -13,7 +13,14 @@ from db.sessions import JoinRefused
 from server.api import make_app
 from server.gateway import Gateway
 from server.settings import Settings
-from tests.server.conftest import ORIGIN, SECRET, Api, is_problem, user_token
+from tests.server.http_api import (
+    ORIGIN,
+    SECRET,
+    Api,
+    api_fixture,  # noqa: F401
+    is_problem,
+    user_token,
+)
 
 # --- making a session -----------------------------------------------------------------------------
 

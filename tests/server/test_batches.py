@@ -47,7 +47,7 @@ def test_every_admitted_fix_can_be_packed(fix: wire.Fix, precision: Precision) -
         return
     window = WindowBook().put(member, shown, NOW)
     batch = Batch(0, [window], NOW)
-    assert batch.payload
+    assert batch.payload()
     assert shown.acc is None or math.isfinite(shown.acc)
 
 
@@ -71,6 +71,37 @@ def test_a_window_that_was_refused_meanwhile_is_not_packed() -> None:
     book.settle(window, Reject.PRECISION)
     ledger.collect(closed, NOW)
     assert ledger.unsent() == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["not yet handed over", "lost and handed over again"])
+def test_after_a_tightening_nothing_finer_is_handed_over(again: bool) -> None:
+    """G3, G5: Redis may have been away when the session was tightened."""
+    book = WindowBook()
+    ledger = BatchLedger(book)
+    session = make_session()
+    ann, bob = make_member(session, 1), make_member(session, 2)
+    exact, rough = (
+        book.put(ann, position(NOW), NOW),
+        book.put(bob, position(NOW, precision=Precision.ROUGH), NOW),
+    )
+    ledger.collect(book.take_closed(NOW, everything=True), NOW)
+    (batch,) = ledger.unsent()
+    whole = batch.payload()
+    if again:
+        ledger.sent(batch, "1-1", NOW)
+    session.precision = Precision.ROUGH
+    session.restrict()
+    if again:
+        assert ledger.refuse_finer() == [], "its fate is the writer's to tell"
+        ledger.lost(batch)
+    assert ledger.refuse_finer() == [exact]
+    assert (exact.refusal, rough.done) == (Reject.PRECISION, False)
+    assert 0 < len(batch.payload()) < len(whole)
+    session.precision = Precision.PRIVATE
+    session.restrict()
+    assert ledger.refuse_finer() == [rough]
+    assert ledger.unsent() == []
+    assert book.unsettled == 0
 
 
 def test_a_batch_tells_no_place() -> None:

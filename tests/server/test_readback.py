@@ -8,7 +8,14 @@ import gpxpy
 import pytest
 
 from server.grid import METRES_PER_DEGREE
-from tests.server.conftest import SEOUL, Api, Party, is_problem, now_ms
+from tests.server.http_api import (
+    SEOUL,
+    Api,
+    Party,
+    api_fixture,  # noqa: F401
+    is_problem,
+    now_ms,
+)
 
 
 async def walked(api: Api, steps: int = 60, **wanted: Any) -> tuple[Party, str, int]:

@@ -6,7 +6,11 @@ import re
 
 from protocol import asyncapi
 from server import openapi
-from tests.server.conftest import Api, is_problem
+from tests.server.http_api import (
+    Api,
+    api_fixture,  # noqa: F401
+    is_problem,
+)
 
 
 async def test_wrong_paths_and_methods(api: Api) -> None:

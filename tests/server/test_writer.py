@@ -19,7 +19,7 @@ from db.positions import pack_row
 from protocol.precision import Precision
 from server.flusher import commits_channel, decode_commit, stream_key
 from server.writer import DEAD_KEY, GROUP, Writer
-from tests.server.conftest import Hosted, Life, Lives, a_life, a_writer, eventually, now_ms, roles_of, running
+from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, now_ms, roles_of, running
 
 GATEWAY = "0123456789abcdef"
 
@@ -122,7 +122,7 @@ async def test_each_gateway_is_told_of_its_own_entries(life: Life, writer: Write
 
 
 async def test_a_writer_that_died_between_commit_and_xack_leaves_the_same_rows(
-    live: Lives, life: Life, role_url: Callable[[str], str], redis_url: str, told: Told,
+    life: Life, role_url: Callable[[str], str], redis_url: str, told: Told,
     superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     hosted = await life.host()
@@ -263,29 +263,21 @@ async def test_redis_that_comes_back_empty_gets_its_groups_again(
 
 
 async def test_without_postgresql_entries_stay_and_the_writer_comes_back_by_itself(
-    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, migrated_database: str
+    life: Life, writer: Writer, told: Told, migrated_database: str
 ) -> None:
     hosted = await life.host()
-    name = migrated_database.rpartition("/")[2]
-    admin = await asyncpg.connect(migrated_database.rpartition("/")[0] + "/postgres")
-    try:
-        async with running(writer.run):
-            await put(life.redis, hosted, row(hosted, start_of(4)))
-            await told.next()
-            await admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
-            await admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'partyline_writer' AND datname = $1",
-                name,
-            )
+    async with running(writer.run):
+        await put(life.redis, hosted, row(hosted, start_of(4)))
+        await told.next()
+        async with Closed(migrated_database):
             entry = await put(life.redis, hosted, row(hosted, start_of(3)))
             await eventually(lambda: writer.stats.failures > 1)
             assert await told.nothing()
             assert await left_in(life.redis, shard_of(hosted.id)) == (1, 1)
-            await admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
-            assert (await told.next())[1] == entry
-    finally:
-        await admin.close()
-    assert len(await windows(superuser, hosted)) == 2
+        assert (await told.next())[1] == entry
+    stored = await asyncpg.connect(migrated_database)
+    assert len(await windows(stored, hosted)) == 2
+    await stored.close()
 
 
 async def test_stop_finishes_the_round(
