@@ -15,7 +15,8 @@ from protocol.limits import MAX_FIXES, MAX_NAME
 from protocol.precision import Precision
 
 Token = Annotated[str, msgspec.Meta(max_length=4096)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern="^[^\\x00-\\x1f\\x7f]+$")]
+"""A display name; without control characters, which PostgreSQL or a terminal would stumble over."""
 Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 MemberNo = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 Millis = Annotated[int, msgspec.Meta(ge=-(2**53), lt=2**53)]
@@ -43,7 +44,7 @@ class Reject(StrEnum):
     """Why a single fix was refused. The connection stays; the client drops that fix."""
 
     RANGE = "range"
-    """Not a place on Earth, not a finite number, or an accuracy below zero."""
+    """Not a place on Earth, or not a finite number."""
     FUTURE = "future"
     """More than a minute ahead of the server's clock."""
     TOO_OLD = "too_old"

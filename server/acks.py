@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from protocol.messages import Reject
 from server.windows import Window
 
+RUNS_BOUND = 20_000
+"""Runs that may wait on one connection; then it is not read until some are settled."""
+
 
 class _Run:
     __slots__ = ("first", "last", "window")
@@ -34,6 +37,11 @@ class AckLedger:
     def __len__(self) -> int:
         """Runs that wait."""
         return len(self._runs)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more fixes should be read for now."""
+        return len(self._runs) >= RUNS_BOUND
 
     def note(self, window: Window | None, seq: int) -> None:
         """Fix `seq` waits for `window`, or for nothing. `seq` rises from call to call."""

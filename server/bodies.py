@@ -101,7 +101,7 @@ else:
         "OptionsChange",
         [(name, _KINDS[name] | UnsetType, UNSET) for name in Options.__struct_fields__],
         namespace={
-            "__doc__": "The options to change. `started_at` never changes; `rough_cell_m` only grows, "
+            "__doc__": "The options to change. `started_at` and `rough_cell_m` never change; "
             "`ttl_hours` only shrinks, `live_only` is only turned on."
         },
         module=__name__,

@@ -49,8 +49,8 @@ def changed(before: Options, change: msgspec.Struct) -> Options:
         raise invalid(error) from None
     if after.started_at != before.started_at:
         raise Problem(Kind.CONFLICT, "`started_at` cannot change: make a new session.")
-    if after.rough_cell_m < before.rough_cell_m:
-        raise Problem(Kind.CONFLICT, "`rough_cell_m` may only grow: it would show members more finely.")
+    if after.rough_cell_m != before.rough_cell_m:
+        raise Problem(Kind.CONFLICT, "`rough_cell_m` cannot change: make a new session.")
     if (after.ttl_hours or 0) > (before.ttl_hours or 0):
         raise Problem(Kind.CONFLICT, "`ttl_hours` may only shrink: it would keep members' places longer.")
     if before.live_only and not after.live_only:

@@ -82,7 +82,6 @@ def up(
     Examples:  partyline up   |   partyline up --data-dir /srv/party --port 9000 --no-demo
     """
     from db.embedded.errors import StackUnavailable  # noqa: PLC0415
-
     from db.migrate import MigrationError  # noqa: PLC0415
     from server.up import Up, UpError  # noqa: PLC0415
 

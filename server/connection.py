@@ -45,11 +45,11 @@ class Connection:
         "_protocol",
         "_sends",
         "_socket",
+        "_throttled_until_ms",
         "bearer",
         "codec",
         "deadline_ms",
         "member",
-        "throttled_until_ms",
     )
 
     def __init__(self, hub: Hub) -> None:
@@ -70,7 +70,7 @@ class Connection:
         self.member: Member | None = None
         self.deadline_ms = 0
         """When it must have entered."""
-        self.throttled_until_ms = 0
+        self._throttled_until_ms = 0
 
     # --- the socket's side ------------------------------------------------------------------------
 
@@ -148,8 +148,8 @@ class Connection:
         if rejected:
             self._reject(rejected)
         wait_s = self._bucket.spend(len(fixes), now_ms)  # type: ignore[union-attr]
-        if wait_s > 0:
-            self.throttled_until_ms = now_ms + int(wait_s * 1000) + 1
+        if wait_s > 0 or self._ledger.full:
+            self._throttled_until_ms = now_ms + int(wait_s * 1000) + 1
             hub.throttled(self)
             self._socket.pause_reading()  # type: ignore[union-attr]
 
@@ -224,11 +224,9 @@ class Connection:
             self.say(Ack(seq=acked))
 
     def _reject(self, rejected: list[tuple[int, Reject]]) -> None:
-        frames = []
-        for seq, code in rejected:
-            self._hub.stats.rejected[code] += 1
-            frames.append(data_frame(self.codec.encode(Rejected(seq=seq, code=code)), text=self.codec.text))
-        self.control(b"".join(frames))
+        self._hub.stats.rejected.update(code for _, code in rejected)
+        messages = (self.codec.encode(Rejected(seq=seq, code=code)) for seq, code in rejected)
+        self.control(b"".join(data_frame(message, text=self.codec.text) for message in messages))
 
     # --- its life ---------------------------------------------------------------------------------------
 
@@ -259,6 +257,10 @@ class Connection:
         if self._socket is not None:
             self._socket.pause_reading()
 
+    def may_read_on(self, now_ms: int) -> bool:
+        """Whether the rate allows more, and not too many fixes wait for their acks."""
+        return self._throttled_until_ms <= now_ms and not self._ledger.full
+
     def resume_reading(self) -> None:
         """The command is done, or the rate allows more."""
         if self._socket is not None and self.is_open:
@@ -267,15 +269,14 @@ class Connection:
     def ping_or_cut(self, asked_before: bool) -> bool:
         """Keepalive: asks for a sign of life, or cuts what gave none. True: asked."""
         socket = self._socket
-        if socket is None or socket.heard:
-            if socket is not None:
-                socket.heard = False
+        if socket is None or not socket.reading:  # what we do not read we cannot miss
             return False
-        if asked_before:
+        heard, socket.heard = socket.heard, False
+        if not heard and asked_before:
             socket.abort()
-            return False
-        socket.ping()
-        return True
+        elif not heard:
+            socket.ping()
+        return not heard and not asked_before
 
     def fail(self, code: CloseCode) -> None:
         """The other side's error: said, counted, logged without its content, closed."""
@@ -295,6 +296,3 @@ class Connection:
         if self._socket is not None:
             self._socket.abort()
         self.lost()
-
-    def __repr__(self) -> str:
-        return f"Connection(member={self.member!r})"

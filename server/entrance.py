@@ -126,12 +126,17 @@ class Entrance:
             return
         now_ms = self._hub.clock()
         self._hub.attach(connection, member, now_ms)
-        connection.say(_welcome(session, member, member_token, now_ms))
+        may_send = self._hub.may_send()
+        connection.say(_welcome(session, member, member_token, now_ms, with_positions=may_send))
+        if not may_send:  # they come with the first tick that may be sent
+            self._hub.repeat(session, 0)
         connection.say(self._hub.current_policy())
         self._hub.broadcast(session, member.message(), but=connection)
 
 
-def _welcome(session: Session, member: Member, member_token: str, now_ms: int) -> Welcome:
+def _welcome(
+    session: Session, member: Member, member_token: str, now_ms: int, *, with_positions: bool
+) -> Welcome:
     return Welcome(
         session=session.id,
         you=member.number,
@@ -144,7 +149,7 @@ def _welcome(session: Session, member: Member, member_token: str, now_ms: int) -
         window_ms=WINDOW_MS,
         now=now_ms,
         members=[other.message() for other in session.members.values()],
-        positions=session.rows_since(0),
+        positions=session.rows_since(0) if with_positions else [],
     )
 
 

@@ -28,6 +28,7 @@ from protocol.messages import ClientMessage, End, Join, Kick, Resume, SetPrecisi
 from protocol.server import Refused, Step
 from server.api import make_app
 from server.auth import UserTokens
+from server.clock import SteadyClock
 from server.connection import Connection
 from server.entrance import Entrance
 from server.flusher import Flusher
@@ -46,7 +47,7 @@ logger = logging.getLogger("partyline.gateway")
 
 
 def epoch_ms() -> int:
-    """The clock of fixes and windows."""
+    """The wall clock, which somebody may set."""
     return time.time_ns() // 1_000_000
 
 
@@ -65,7 +66,7 @@ class Gateway:
         self.id = secrets.token_hex(8)
         self.lease = Lease(monotonic_ms)
         self.hub = Hub(
-            clock=epoch_ms,
+            clock=SteadyClock(epoch_ms, monotonic_ms),
             may_send=self.lease.held,
             mask_key=MaskKey(bytes.fromhex(settings.mask_key)),
             backlog_rows=settings.backlog_rows,
@@ -149,7 +150,7 @@ class Gateway:
                 held = now_held
                 logger.warning("the lease is held" if held else "the lease is lost: positions are not sent")
                 self.hub.policy()
-            self.hub.run(epoch_ms())
+            self.hub.run(self.hub.clock())
 
     async def run_flushes(self) -> None:
         """Batches out."""
@@ -188,13 +189,14 @@ class Gateway:
             self.run_look_ups(),
             self.flusher.listen(),
         ]
-        tasks = [asyncio.create_task(_supervised(loop)) for loop in loops]
+        tasks = {asyncio.create_task(_supervised(loop)) for loop in loops}
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            while tasks:  # Python 3.11's wait_for may swallow a cancellation: ask again
+                for task in tasks:
+                    task.cancel()
+                _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
     async def drain(self) -> None:
         """Hands on every window, waits a little for the commits, so that most clients get their acks."""

@@ -277,7 +277,7 @@ class Hub:
             self.broadcast(session, member.message())
 
     def _release(self, now_ms: int) -> None:
-        for connection in [c for c in self._throttled if c.throttled_until_ms <= now_ms]:
+        for connection in [c for c in self._throttled if c.may_read_on(now_ms)]:
             self._throttled.discard(connection)
             connection.resume_reading()
 

@@ -102,6 +102,8 @@ class Steering:
             session = self._hub.sessions.get(session_id)
             if session is not None:
                 session.options, session.revision = row.options, row.revision
+            if row.options.live_only:  # nothing is stored from here on, and nothing cached
+                await self._forget_snapshots(session_id)
             return row
 
     async def rotate(self, session_id: int, sharable_digest: bytes) -> SessionRow:

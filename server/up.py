@@ -19,9 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from db.embedded.stack import Stack
-
 from db import migrate
+from db.embedded.stack import Stack
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0

@@ -45,7 +45,6 @@ class WebSocket(asyncio.Protocol):
         "_need",
         "_origins",
         "_peer",
-        "_reading",
         "_skip",
         "_tail",
         "_timer",
@@ -54,6 +53,7 @@ class WebSocket(asyncio.Protocol):
         "_ws",
         "heard",
         "open",
+        "reading",
     )
 
     def __init__(
@@ -82,7 +82,7 @@ class WebSocket(asyncio.Protocol):
         self._skip = 0
         """Bytes still to come of a frame that is too large: they are read and forgotten."""
         self._fragments: bytearray | None = None
-        self._reading = True
+        self.reading = True
         self._writable = True
         self._timer: asyncio.TimerHandle | None = None
         self.open = False
@@ -110,15 +110,15 @@ class WebSocket(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Backpressure: bytes stay with the sender. Idempotent."""
-        if self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = False
+        if self.reading and self._transport is not None and not self._transport.is_closing():
+            self.reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Reads on, with what waits first. Idempotent."""
-        if self._reading or self._transport is None or self._transport.is_closing():
+        if self.reading or self._transport is None or self._transport.is_closing():
             return
-        self._reading = True
+        self.reading = True
         self._transport.resume_reading()
         self._need = 0
         self.data_received(b"")
@@ -131,8 +131,8 @@ class WebSocket(asyncio.Protocol):
         if self._ws.state is State.OPEN:
             self._ws.send_close(code, reason)
             self._flush()
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = True  # to read the answer
+        if not self.reading and self._transport is not None and not self._transport.is_closing():
+            self.reading = True  # to read the answer
             self._transport.resume_reading()
             asyncio.get_running_loop().call_soon(self.data_received, b"")  # it may be here already
         self._arm(CLOSE_TIMEOUT_S)
@@ -159,9 +159,9 @@ class WebSocket(asyncio.Protocol):
             skipped = min(self._skip, len(data))
             self._skip -= skipped
             data = data[skipped:]
-        if self._tail or not self._reading:
+        if self._tail or not self.reading:
             self._tail += data
-            if len(self._tail) < self._need or not self._reading:
+            if len(self._tail) < self._need or not self.reading:
                 return
             data = bytes(self._tail)
             self._tail.clear()
@@ -172,7 +172,7 @@ class WebSocket(asyncio.Protocol):
     def _consume(self, data: bytes) -> int:
         """Handles whole frames; returns how far it came."""
         pos, end = 0, len(data)
-        while end - pos >= 2 and self._reading:
+        while end - pos >= 2 and self.reading:
             header, length = frame_size(data, pos)
             if length < 0:
                 self._need = header

@@ -41,9 +41,11 @@ _POISON = (
     asyncpg.ProtocolViolationError,
     asyncpg.ProgramLimitExceededError,
     ValueError,
+    TypeError,
     OverflowError,
 )
-"""What PostgreSQL, or `commit_rows`, says of bytes that are no row; everything else is tried again."""
+"""What PostgreSQL, or `commit_rows`, says of bytes that are no row (the last two: of a time that no calendar
+has); everything else is tried again."""
 
 _AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 """PostgreSQL or Redis does not answer, or not now: entries wait, nothing is lost."""
@@ -123,7 +125,9 @@ class Writer:
                 stream_key(shard), GROUP, self._name, CLAIM_IDLE_MS, count=ENTRIES_A_ROUND, justid=True
             )
         answers = await pipeline.execute(raise_on_error=False)  # without groups there is nothing to claim
-        self._pending = self._pending or any(answer and not isinstance(answer, Exception) for answer in answers)
+        self._pending = self._pending or any(
+            answer and not isinstance(answer, Exception) for answer in answers
+        )
         self._claim_at_s = now_s + CLAIM_IDLE_MS / 1000
 
     async def _make_groups(self) -> None:

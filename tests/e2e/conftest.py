@@ -97,7 +97,15 @@ class Phone:
     async def open(cls, up: Up, subprotocol: str = "partyline.v1.json", **extra: Any) -> Phone:
         url = up.http.replace("http", "ws") + "/v1/stream"
         return cls(
-            await connect(url, subprotocols=[subprotocol], compression=None, proxy=None, ping_interval=None, max_queue=None, **extra)  # type: ignore[list-item]
+            await connect(
+                url,
+                subprotocols=[subprotocol],
+                compression=None,
+                proxy=None,
+                ping_interval=None,
+                max_queue=None,
+                **extra,
+            )  # type: ignore[list-item]
         )
 
     @classmethod

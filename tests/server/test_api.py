@@ -184,12 +184,12 @@ async def test_the_view_has_members_and_options(api: Api) -> None:
 async def test_a_patch_changes_precision_and_options(api: Api) -> None:
     party = await api.party()
     answer = await api(
-        "PATCH", party.path, party.host, json={"precision": "rough", "options": {"rough_cell_m": 1000}}
+        "PATCH", party.path, party.host, json={"precision": "rough", "options": {"max_members": 7}}
     )
     view = answer.json()
     assert answer.status_code == 200
     assert view["precision"] == "rough"
-    assert view["options"]["rough_cell_m"] == 1000
+    assert view["options"]["max_members"] == 7
     assert view["options"]["tick_ms"] == 1000
     assert view["revision"] > party.created["revision"]
 

@@ -55,7 +55,14 @@ BEFORE = Options(rough_cell_m=1000, ttl_hours=24, started_at=5000, live_only=Tru
 
 
 @pytest.mark.parametrize(
-    "keys", [{"rough_cell_m": 500}, {"ttl_hours": 25}, {"live_only": False}, {"started_at": 10_000}]
+    "keys",
+    [
+        {"rough_cell_m": 500},
+        {"rough_cell_m": 4000},
+        {"ttl_hours": 25},
+        {"live_only": False},
+        {"started_at": 10_000},
+    ],
 )
 def test_a_loosening_is_a_conflict(keys: dict[str, object]) -> None:
     with pytest.raises(Problem) as caught:
@@ -67,7 +74,6 @@ def test_a_loosening_is_a_conflict(keys: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        {"rough_cell_m": 4000},
         {"ttl_hours": 1},
         {"live_only": True},
         {"started_at": 5000},

@@ -20,8 +20,10 @@ from protocol.messages import Ack, MemberState, Reject, Rejected, Role
 from protocol.options import Options
 from protocol.precision import Precision
 from protocol.server import Step
+from server.acks import AckLedger
 from server.batches import Batch
 from server.outbox import CONTROL_BOUND
+from server.windows import Window, WindowState
 from tests.protocol.wires import client_messages
 from tests.server.parties import NOW, Party, RecordingSocket, messages_of
 
@@ -496,3 +498,18 @@ class Promise(RuleBasedStateMachine):
 
 TestPromise = Promise.TestCase
 TestPromise.settings = settings(max_examples=80, stateful_step_count=60)
+
+
+def test_a_connection_with_too_many_unsettled_fixes_is_not_read_until_some_are_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.acks.RUNS_BOUND", 10)
+    ledger = AckLedger()
+    waiting = [Window(None, n * 5000, None, 0) for n in range(10)]  # type: ignore[arg-type]
+    for n, window in enumerate(waiting):
+        assert not ledger.full
+        ledger.note(window, n)
+    assert ledger.full
+    waiting[0].state = WindowState.SETTLED
+    assert ledger.settle() == (0, [])
+    assert not ledger.full
