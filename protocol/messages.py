@@ -15,8 +15,11 @@ from protocol.limits import MAX_FIXES, MAX_NAME
 from protocol.precision import Precision
 
 Token = Annotated[str, msgspec.Meta(max_length=4096)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern="^[^\\x00-\\x1f\\x7f]+$")]
-"""A display name; without control characters, which PostgreSQL or a terminal would stumble over."""
+Name = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern="^ *[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$"),
+]
+"""A display name: something to see, and no control characters (PostgreSQL and terminals mind them)."""
 Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 MemberNo = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 Millis = Annotated[int, msgspec.Meta(ge=-(2**53), lt=2**53)]

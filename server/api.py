@@ -101,7 +101,6 @@ class Api:
             raise Problem(Kind.UNAUTHORIZED, "Guests may not host here: send a user's JWT.")
         user_id = None if token is None else await self._bearers.account(token)
         wanted = await body_of(request, bodies.NewSession)
-        _check_name(wanted.display_name)
         origin = origin_of(request, settings.public_url)
         options = chosen(wanted.options, ttl_hours=settings.ttl_hours, now_ms=self._gateway.hub.clock())
         sharable, member_token = new_sharable_token(), new_member_token()
@@ -256,11 +255,6 @@ class Api:
             role=standing.member.role,
             members=await self._party(row),
         )
-
-
-def _check_name(name: str) -> None:
-    if "\0" in name or not name.strip():
-        raise Problem(Kind.INVALID, "`$.display_name` must have a visible character, and no NUL.")
 
 
 def _nothing() -> Response:

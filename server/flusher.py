@@ -16,8 +16,10 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from protocol.messages import MemberState, Reject
 from server.batches import Batch
 from server.hub import Hub
+from server.session import Member
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
 from server.windows import Window
 
@@ -30,7 +32,7 @@ BATCHES_A_FLUSH = 256
 
 logger = logging.getLogger("partyline.flusher")
 
-Refusals = list[tuple[int, int, int, str]]
+Refusals = list[tuple[int, int, int, Reject]]
 decode_commit = msgspec.msgpack.Decoder(tuple[int, str, Refusals]).decode
 encode_commit = msgspec.msgpack.Encoder().encode
 
@@ -43,6 +45,11 @@ def stream_key(shard: int) -> str:
 def commits_channel(gateway_id: str) -> str:
     """Where the writer tells a gateway what is committed."""
     return f"acks:{gateway_id}"
+
+
+def _is_there(member: Member) -> bool:
+    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached."""
+    return member.state is not MemberState.LEFT and not member.session.ended
 
 
 class Flusher:
@@ -93,7 +100,7 @@ class Flusher:
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
             pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload()})
-        members = {id(window.member): window.member for window in closed}.values()
+        members = {id(window.member): window.member for window in closed if _is_there(window.member)}.values()
         hub.stats.snapshots += add_snapshots(pipeline, members)
         add_masks(pipeline, members)
         answers = await pipeline.execute(raise_on_error=False)

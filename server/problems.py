@@ -126,6 +126,8 @@ def invalid(error: msgspec.ValidationError) -> Problem:
         )
     if text.startswith("Invalid enum value"):
         return Problem(Kind.INVALID, f"The value at `{where}` is not one of those that /docs lists.")
+    if text.startswith("Expected `str` matching regex"):
+        return Problem(Kind.INVALID, f"The text at `{where}` is not of the form that /docs gives.")
     return Problem(Kind.INVALID)
 
 

@@ -12,7 +12,9 @@ from protocol.precision import Precision
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 tokens = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_NAME)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=MAX_NAME).filter(
+    str.strip
+)
 seqs = st.integers(0, 2**53 - 1)
 times = st.integers(-(2**53), 2**53 - 1)
 numbers = st.integers(0, 2**31 - 1)

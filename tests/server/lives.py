@@ -126,8 +126,9 @@ class Life:
         socket.connection.received(JSON.encode(wire.Fix(seq=seq, at=at, lat=lat, lon=SEOUL[1], **more)))
 
     async def flush(self) -> None:
-        """Hands over every window, also the open ones."""
+        """Hands over every window, also the open ones, as the gateway's loop does."""
         await self.flusher.flush(everything=True)
+        self.hub.say_acks()
 
     def session(self, hosted: Hosted) -> Session:
         return self.hub.sessions[hosted.id]
