@@ -78,7 +78,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"display_name": ""}, "display_name"),
     ({"display_name": "x" * 41}, "display_name"),
     ({"display_name": "a\0b"}, "$.display_name"),
-    ({"display_name": "  "}, "visible"),
+    ({"display_name": "  "}, "$.display_name"),
     ({"display_name": "a", "precison": "private"}, "does not know"),
     ({"display_name": "a", "precision": "finest"}, "$.precision"),
     ({"display_name": "a", "options": {"live": True}}, "$.options"),
