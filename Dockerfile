@@ -16,7 +16,7 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home partyline
 COPY --from=build /opt/partyline /opt/partyline
 ENV PATH=/opt/partyline/bin:$PATH PYTHONUNBUFFERED=1
-USER partyline
+USER 10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD \

@@ -95,6 +95,7 @@ def up(
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
     running = Up(data_dir=where, host=host, port=port, demo=demo, say=lambda text: typer.echo(text, err=True))
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # also where a shell had it ignored
     code = 0
     try:
         running.start()

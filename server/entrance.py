@@ -11,7 +11,7 @@ from typing import NoReturn
 import asyncpg
 
 from db import sessions as store
-from db.sessions import JoinRefused, MemberRow, SessionRow
+from db.sessions import JoinRefused, MemberRow, NoSuchUser, SessionRow
 from protocol.close_codes import CloseCode
 from protocol.limits import WINDOW_MS
 from protocol.messages import Join, Resume, Welcome
@@ -21,6 +21,7 @@ from server.connection import Connection
 from server.hub import Hub
 from server.registry import Registry
 from server.session import Member, Session
+from server.steering import Steering
 from server.tokens import digest, new_member_token
 
 _REFUSALS = {
@@ -40,12 +41,14 @@ class Entrance:
         hub: Hub,
         registry: Registry,
         pool: asyncpg.Pool,
+        steering: Steering,
         users: UserTokens,
         allow_guests: bool,
     ) -> None:
         self._hub = hub
         self._registry = registry
         self._pool = pool
+        self._steering = steering
         self._users = users
         self._allow_guests = allow_guests
 
@@ -69,6 +72,8 @@ class Entrance:
             raise Refused(CloseCode.BAD_TOKEN)
         member_token = new_member_token()
         async with self._registry.lock(found.id):
+            if user_id is not None:
+                await self._steering.before_join(found.id, user_id, message.precision)
             try:
                 row, member_row = await store.join(
                     self._pool,
@@ -81,6 +86,11 @@ class Entrance:
                 )
             except JoinRefused as refused:
                 raise Refused(_REFUSALS[refused.reason]) from None
+            except NoSuchUser:  # erased a moment ago
+                _bad_token()
+            session = await self._registry.load(row)
+            if member_row.member_no in session.members:
+                session.members[member_row.member_no].own = member_row.precision  # their own yes (G4)
             await self._attach(connection, row, member_row, member_token)
 
     async def _user(self, user_token: str) -> int | None:

@@ -80,15 +80,16 @@ class Gateway:
         )
         self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
+        self.steering = Steering(
+            hub=self.hub, registry=self.registry, pool=pool, redis=redis, flusher=self.flusher
+        )
         self.entrance = Entrance(
             hub=self.hub,
             registry=self.registry,
             pool=pool,
+            steering=self.steering,
             users=self.users,
             allow_guests=settings.allow_guests,
-        )
-        self.steering = Steering(
-            hub=self.hub, registry=self.registry, pool=pool, redis=redis, flusher=self.flusher
         )
         self.draining = False
         self._commands: set[asyncio.Task[None]] = set()

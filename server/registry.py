@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from db import sessions as store
 from db.sessions import MemberRow, SessionRow
+from protocol.precision import coarsest
 from server.hub import Hub
 from server.session import Member, Session
 from server.snapshots import read_snapshots, restore_masks
@@ -88,7 +89,9 @@ class Registry:
             )
             session.add(member)
             return member
-        member.name, member.own, member.privacy = row.display_name, row.precision, row.privacy_level
+        # A tightening that could not be committed stays in force: only the member's own yes loosens it.
+        member.own = coarsest(member.own, row.precision)
+        member.name, member.privacy = row.display_name, row.privacy_level
         return member
 
     async def _show_snapshots(self, session: Session) -> None:

@@ -39,8 +39,8 @@ class Steering:
         """The session's precision; returns when it holds everywhere. Raises `LookupError`."""
         async with self._registry.lock(session_id):
             session = self._hub.sessions.get(session_id)
-            tightening = session is not None and tightens(session.precision, precision)
-            if session is not None and tightening:
+            loosening = session is not None and tightens(precision, session.precision)
+            if session is not None and not loosening:
                 session.precision = precision
                 self._hub.restrict(session)
             row = await store.set_session_precision(self._pool, session_id, precision)
@@ -53,7 +53,7 @@ class Steering:
                 self._hub.restrict(session)
             await self._forget_snapshots(session_id)
             if session is not None:
-                if tightening:
+                if not loosening:  # also the second time, when the first has failed half-way
                     self._hub.cut_unsent(session)
                 self._hub.broadcast(
                     session, PrecisionChanged(precision=session.precision, revision=session.revision)
@@ -64,17 +64,34 @@ class Steering:
     async def share(self, session: Session, member: Member, precision: Precision) -> None:
         """A member's own choice."""
         async with self._registry.lock(session.id):
-            tightening = tightens(member.own, precision)
-            if tightening:
+            loosening = tightens(precision, member.own)
+            if not loosening:
                 member.own = precision
                 self._hub.restrict(session)
             row = await store.set_member_precision(self._pool, session.id, member.user_id, precision)
             member.own = row.precision
             self._hub.restrict(session)
             await self._forget_snapshots(session.id, member.number)
-            if tightening:
+            if not loosening:
                 self._hub.cut_unsent(session)
             self._hub.announce_moved(session, self._hub.clock())
+
+    async def before_join(self, session_id: int, user_id: int, precision: Precision) -> None:
+        """A known member comes in again with a coarser choice: it holds before they are welcomed (G3).
+
+        The caller holds the session's lock.
+        """
+        for row in await store.members(self._pool, session_id):
+            if row.user_id == user_id and tightens(row.precision, precision):
+                session = self._hub.sessions.get(session_id)
+                member = session.members.get(row.member_no) if session is not None else None
+                if session is not None and member is not None:
+                    member.own = precision
+                    self._hub.restrict(session)
+                await store.set_member_precision(self._pool, session_id, user_id, precision)
+                await self._forget_snapshots(session_id, row.member_no)
+                if session is not None:
+                    self._hub.cut_unsent(session)
 
     async def kick(self, session_id: int, number: int) -> None:
         """Removes a member for good. Raises `LookupError`."""
@@ -125,7 +142,10 @@ class Steering:
                 if session_id in erased.ended_session_ids:
                     await self._ended(session_id, "ended")
         self._hub.forget_user(user_id)
-        await forget_masks(self._redis, user_id)
+        try:
+            await forget_masks(self._redis, user_id)
+        except (RedisError, OSError):
+            self._flusher.forget_masks_later(user_id)
 
     # --- shared steps ---------------------------------------------------------------------------------
 

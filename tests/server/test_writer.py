@@ -333,16 +333,17 @@ async def test_servers_that_are_killed_and_restarted(own_stack: Stack) -> None:
         hosted = await life.host()
         w = await stack.enter_async_context(a_writer(role("writer"), own_stack.redis_url))
         await stack.enter_async_context(running(w.run))
+        now = start_of()
         for n, server in enumerate((own_stack.redis, own_stack.postgres, own_stack.redis), 1):
             failures = w.stats.failures
             await asyncio.to_thread(server.kill)
             if server is own_stack.postgres:
-                await put(life.redis, hosted, row(hosted, start_of(20 + n)))  # waits there meanwhile
+                await put(life.redis, hosted, row(hosted, now - 100_000))  # waits there meanwhile
             await eventually(lambda failures=failures: w.stats.failures > failures, 60)
             await asyncio.to_thread(server.start)
             with suppress(RedisError):  # the client's own connection was cut as well
                 await life.redis.ping()
-            await put(life.redis, hosted, row(hosted, start_of(n)))
+            await put(life.redis, hosted, row(hosted, now - n * 5000))
             await eventually(lambda n=n: w.stats.rows == n + (n > 1), 60)
         superuser = await asyncpg.connect(own_stack.database_url)
         assert len(await windows(superuser, hosted)) == 4
