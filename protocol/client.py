@@ -69,7 +69,7 @@ class ClientSession:
         self.member_token = member_token
         """Known after the first `welcome`; from then on the session resumes instead of joining."""
         self.account = Account()
-        self._held: dict[int, wire.FixItem] = {}
+        self._held: dict[int, wire.Fix] = {}
         """Not settled, by `seq`, which only ever rises: so in order, and found without a search."""
         self._low = 1
         """The oldest held `seq`, or one more than `_last` when nothing is held."""
@@ -119,7 +119,7 @@ class ClientSession:
             del self._held[self._low]
             self.account.lost += 1
         self._last += 1
-        self._held[self._last] = wire.FixItem(self._last, at, lat, lon, acc, spd, hdg, alt, bat)
+        self._held[self._last] = wire.Fix(self._last, at, lat, lon, acc, spd, hdg, alt, bat)
         self.account.offered += 1
         self._recount()
         return self._last
@@ -133,7 +133,7 @@ class ClientSession:
         if self.state not in (State.LIVE, State.HOLDING):
             return None
         most = MAX_FIXES if self._due <= self._backlog else min(max(most, 1), MAX_FIXES)
-        items: list[wire.FixItem] = []
+        items: list[wire.Fix] = []
         while self._due <= self._last and len(items) < most:
             item = self._held.get(self._due)
             if item is not None:
@@ -255,7 +255,7 @@ class ClientSession:
             self._low += 1
         self.account.held = len(self._held)
 
-    def _encode(self, items: list[wire.FixItem]) -> bytes:
+    def _encode(self, items: list[wire.Fix]) -> bytes:
         if len(items) > 1:
             return self._codec.encode(wire.Fixes(items))
         one = items[0]

@@ -87,7 +87,7 @@ class Resume(msgspec.Struct, tag_field="t", tag="resume", frozen=True):
         return "Resume(…)"
 
 
-class Fix(msgspec.Struct, tag_field="t", tag="fix", gc=False):
+class Fix(msgspec.Struct, tag_field="t", tag="fix", gc=False, omit_defaults=True):
     """One raw GPS reading. `seq` rises by at least one with each fix of a connection."""
 
     seq: Seq
@@ -104,27 +104,10 @@ class Fix(msgspec.Struct, tag_field="t", tag="fix", gc=False):
         return f"Fix(seq={self.seq}, …)"
 
 
-class FixItem(msgspec.Struct, gc=False):
-    """A fix inside `fixes`: the same keys; a `t` key is ignored."""
-
-    seq: Seq
-    at: Millis
-    lat: float
-    lon: float
-    acc: float | None = None
-    spd: float | None = None
-    hdg: float | None = None
-    alt: float | None = None
-    bat: float | None = None
-
-    def __repr__(self) -> str:
-        return f"FixItem(seq={self.seq}, …)"
-
-
 class Fixes(msgspec.Struct, tag_field="t", tag="fixes", gc=False):
-    """A batch of fixes, at most 500."""
+    """A batch of fixes, at most 500; inside it they need no `t`."""
 
-    items: Annotated[list[FixItem], msgspec.Meta(max_length=MAX_FIXES)]
+    items: Annotated[list[Fix], msgspec.Meta(max_length=MAX_FIXES)]
 
 
 class Share(msgspec.Struct, tag_field="t", tag="share", frozen=True):

@@ -6,6 +6,7 @@ Commands of other packages are found by their entry points, so that no package i
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -81,7 +82,7 @@ def up(
 
     Examples:  partyline up   |   partyline up --data-dir /srv/party --port 9000 --no-demo
     """
-    from db.embedded.errors import StackUnavailable  # noqa: PLC0415
+    from db.embedded.errors import StackError  # noqa: PLC0415
     from db.migrate import MigrationError  # noqa: PLC0415
     from server.up import Up, UpError  # noqa: PLC0415
 
@@ -90,9 +91,11 @@ def up(
     except SettingsError as error:
         _fail(str(error))
     where = (data_dir or settings.data_dir).absolute()
-    if not _is_free(host, port):
-        _fail(f"port {port} is taken: name another one with --port")
-    where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _check_port(host, port)
+    try:
+        where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        _fail(f"{where} cannot be used: {error.strerror}; name another --data-dir")
     running = Up(data_dir=where, host=host, port=port, demo=demo, say=lambda text: typer.echo(text, err=True))
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # also where a shell had it ignored
@@ -108,7 +111,7 @@ def up(
         running.wait()
     except KeyboardInterrupt:
         typer.echo("\nStopping …", err=True)
-    except (StackUnavailable, MigrationError, UpError, OSError) as error:
+    except (StackError, MigrationError, UpError, OSError) as error:
         typer.echo(f"partyline: {error}", err=True)
         code = 1
     finally:
@@ -122,14 +125,26 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+def _check_port(host: str, port: int) -> None:
+    """Ends the command, and says why, when nobody can listen there."""
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        _fail("--host must be an address of this machine, such as 127.0.0.1 or 0.0.0.0")
+    failed = None
+    for family, kind, protocol, _, address in places:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    _fail(f"port {port} is taken: name another one with --port")
+                failed = error
+    if failed is not None:
+        _fail(f"cannot listen at port {port} of --host {host}: {failed.strerror}")
 
 
 @app.command()
@@ -137,12 +152,13 @@ def gateway(port: Port = 8080, host: Host = "127.0.0.1") -> None:
     """The WebSocket and HTTP gateway, on one port.
 
     Needs PARTYLINE_DATABASE_URL, PARTYLINE_REDIS_URL and PARTYLINE_MASK_KEY.
+
+    Example:  partyline gateway --host 0.0.0.0 --port 8080
     """
     from server.gateway import run  # noqa: PLC0415
 
     settings = _settings("gateway", "database_url", "redis_url", "mask_key")
-    if not _is_free(host, port):
-        _fail(f"port {port} is taken: name another one with --port")
+    _check_port(host, port)
     _run(lambda: run(settings, host=host, port=port))
 
 
@@ -151,7 +167,10 @@ def writer(
     name: Annotated[str, typer.Option(help="Consumer name; keep it across restarts.")] = "writer-1",
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Moves batches from Redis into PostgreSQL. Needs PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL."""
+    """Moves batches from Redis into PostgreSQL. Needs PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL.
+
+    Example:  partyline writer --name writer-1 --metrics-port 9101
+    """
     from server.worker import run_writer  # noqa: PLC0415
 
     settings = _settings("writer", "database_url", "redis_url")
@@ -160,7 +179,10 @@ def writer(
 
 @app.command()
 def keeper(metrics_port: MetricsPort = None) -> None:
-    """Drops chunks whose time-to-live has passed. Needs PARTYLINE_DATABASE_URL."""
+    """Drops chunks whose time-to-live has passed. Needs PARTYLINE_DATABASE_URL.
+
+    Example:  partyline keeper --metrics-port 9102
+    """
     from server.worker import run_keeper  # noqa: PLC0415
 
     settings = _settings("keeper", "database_url")
@@ -175,6 +197,8 @@ def migrate(
     """Brings the database up to date; PARTYLINE_DATABASE_URL names an owner's login.
 
     PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_… and …_READER_… set the roles' passwords.
+
+    Examples:  partyline migrate   |   partyline migrate --sql
     """
     from db import migrate as migrations  # noqa: PLC0415
 
@@ -200,7 +224,11 @@ def migrate(
 
 @app.command()
 def doctor() -> None:
-    """Says whether this machine has what `partyline up` needs, and what the settings reach."""
+    """Says whether this machine has what `partyline up` needs, and what the settings reach.
+
+    Looks at PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL when they are set. Exits with 1 when something is
+    missing. Example:  partyline doctor
+    """
     from server.doctor import examine  # noqa: PLC0415
 
     try:

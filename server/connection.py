@@ -13,7 +13,7 @@ from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.codec import CODECS, DECODE_ERRORS, JSON, Codec
 from protocol.limits import FIXES_BURST, FIXES_PER_S, JOIN_TIMEOUT_S
-from protocol.messages import Ack, ClientMessage, Error, Fix, Fixes, FixItem, Reject, Rejected, Role
+from protocol.messages import Ack, ClientMessage, Error, Fix, Fixes, Reject, Rejected, Role
 from protocol.server import Phase, Refused, ServerSession, Step
 from server.acks import AckLedger
 from server.admission import check
@@ -136,7 +136,7 @@ class Connection:
             self.hold_reading()
             self._hub.command(self, step, message)
 
-    def _take_all(self, fixes: list[FixItem] | tuple[Fix]) -> None:
+    def _take_all(self, fixes: list[Fix] | tuple[Fix]) -> None:
         hub = self._hub
         now_ms = hub.clock()
         hub.stats.fixes_in += len(fixes)
@@ -153,7 +153,7 @@ class Connection:
             hub.throttled(self)
             self._socket.pause_reading()  # type: ignore[union-attr]
 
-    def _take(self, fix: Fix | FixItem, now_ms: int) -> Reject | None:
+    def _take(self, fix: Fix, now_ms: int) -> Reject | None:
         """One fix, which dies in here. Returns why it is refused, or None."""
         seq = fix.seq
         if seq <= self._last_seq:  # sent again while the first is on its way to its ack

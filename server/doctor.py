@@ -50,9 +50,7 @@ def _database(url: str) -> Finding:
     except migrate.MigrationError:
         return Finding(True, f"PostgreSQL {number // 10_000} answers; this role may not read its revision")
     except psycopg.Error as error:
-        return Finding(
-            False, f"PARTYLINE_DATABASE_URL: {type(error).__name__}: is the server up, the URL right?"
-        )
+        return Finding(False, f"PARTYLINE_DATABASE_URL: {type(error).__name__}: {_UNREACHED}")
     if revision is None:
         return Finding(False, f"PostgreSQL {number // 10_000} answers, not migrated: run `partyline migrate`")
     return Finding(True, f"PostgreSQL {number // 10_000} answers, at revision {revision}")
@@ -63,7 +61,5 @@ def _redis(url: str) -> Finding:
         client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
         info = client.info("server")
     except (redis.RedisError, ValueError) as error:
-        return Finding(
-            False, f"PARTYLINE_REDIS_URL: {type(error).__name__}: is the server up, the URL right?"
-        )
+        return Finding(False, f"PARTYLINE_REDIS_URL: {type(error).__name__}: {_UNREACHED}")
     return Finding(True, f"Redis {info['redis_version']} answers")

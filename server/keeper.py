@@ -56,6 +56,10 @@ class Keeper:
             for drop in await drop_expired(
                 connection, ttl_hours=self._ttl_hours, lock_timeout_ms=LOCK_TIMEOUT_MS
             ):
+                if drop.error is not None:  # recorded; the next round tries again
+                    self.failures += 1
+                    logger.warning("a chunk could not be dropped", extra={"reason": drop.error})
+                    continue
                 self.chunks_dropped += len(drop.dropped_chunks)
                 self.rows_dropped += drop.dropped_rows
                 logger.info(

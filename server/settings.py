@@ -137,6 +137,8 @@ def _well_formed(name: str, text: str) -> bool:
     if name in _SCHEMES:
         try:
             parts = urlsplit(text)
+            if name != "database_url":  # which may name several hosts
+                _ = parts.port
         except ValueError:  # its text may repeat the password
             return False
         return parts.scheme in _SCHEMES[name] and bool(parts.netloc or parts.scheme == "unix")

@@ -7,6 +7,7 @@ It only starts and stops: what runs is the same as anywhere else.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
@@ -27,6 +28,9 @@ STOP_TIMEOUT_S = 15.0
 DEMO_WALKERS = 5
 _ROLES = ("gateway", "writer", "keeper")
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
 Say = Callable[[str], None]
 
 
@@ -45,11 +49,16 @@ class Up:
         self._say = say
         self.stack = Stack(data_dir, say=say)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._endpoints = data_dir / "endpoints.json"
+        self._ours = False
+        """Whether the data directory is locked by us: else the endpoints in it are somebody else's."""
         self._secrets = _Secrets(data_dir / "keys.json")
 
     def start(self) -> None:
         """Starts everything and waits until it is ready. Raises `UpError`, `StackUnavailable`, …"""
         self.stack.start()
+        self._ours = True
+        self._endpoints.unlink(missing_ok=True)  # of a life that was killed
         self._say("Migrating the database …")
         migrate.upgrade(self.stack.database_url)
         migrate.set_role_passwords(
@@ -66,7 +75,8 @@ class Up:
     @property
     def http(self) -> str:
         """Where the gateway answers on this machine."""
-        return f"http://127.0.0.1:{self._port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     def invitation(self) -> str | None:
         """The demo party's link."""
@@ -91,7 +101,9 @@ class Up:
             process = self.processes.pop(name, None)
             if process is not None:
                 _stop(process)
-        (self.data_dir / "endpoints.json").unlink(missing_ok=True)
+        if self._ours:
+            self._ours = False
+            self._endpoints.unlink(missing_ok=True)
         self.stack.stop()
 
     # --- parts ------------------------------------------------------------------------------------------
@@ -116,6 +128,7 @@ class Up:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches `up` alone, which stops them in order
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call of libc, which takes no lock
             )
 
     def _url_of(self, role: str) -> str:
@@ -154,11 +167,11 @@ class Up:
     def _write_endpoints(self) -> None:
         endpoints = {
             "http": self.http,
-            "ws": f"ws://127.0.0.1:{self._port}/v1/stream",
+            "ws": self.http.replace("http", "ws", 1) + "/v1/stream",
             "database_url": self.stack.database_url,
             "redis_url": self.stack.redis_url,
         }
-        _write_private(self.data_dir / "endpoints.json", json.dumps(endpoints))
+        _write_private(self._endpoints, json.dumps(endpoints))
 
 
 class _Secrets:
@@ -169,7 +182,10 @@ class _Secrets:
 
     def get(self, name: str) -> str:
         """The secret of this name: 64 hexadecimal digits."""
-        known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        try:
+            known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        except ValueError:
+            raise UpError(f"{self._path} is damaged: restore it, or remove it to get new keys") from None
         if name not in known:
             known[name] = secrets.token_hex(32)
             _write_private(self._path, json.dumps(known))
@@ -181,6 +197,12 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     partial.replace(path)
+
+
+def _end_with_parent() -> None:
+    """In the child: a killed `up` stops it too, or it would hold the port for ever."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

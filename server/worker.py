@@ -36,7 +36,10 @@ def _serve_metrics(port: int | None, prefix: str, counts: Counts) -> None:
     if port is not None:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_CountsCollector(prefix, counts))
-        start_http_server(port, addr="127.0.0.1", registry=registry)
+        try:
+            start_http_server(port, addr="127.0.0.1", registry=registry)
+        except OSError as error:
+            raise OSError(f"metrics port {port}: {error.strerror}; name another --metrics-port") from None
 
 
 def _stop_event() -> asyncio.Event:
@@ -54,18 +57,18 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
     redis = Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=2)
     writer = Writer(pool=pool, redis=redis, name=name, ttl_hours=settings.ttl_hours)
     stats = writer.stats
-    _serve_metrics(
-        metrics_port,
-        "writer",
-        lambda: {
-            "entries": ("Stream entries committed", stats.entries),
-            "rows": ("Rows inserted", stats.rows),
-            "rows_refused": ("Rows refused", stats.refused),
-            "entries_dead": ("Entries put aside", stats.dead),
-            "failures": ("Rounds that failed and are tried again", stats.failures),
-        },
-    )
     try:
+        _serve_metrics(
+            metrics_port,
+            "writer",
+            lambda: {
+                "entries": ("Stream entries committed", stats.entries),
+                "rows": ("Rows inserted", stats.rows),
+                "rows_refused": ("Rows refused", stats.refused),
+                "entries_dead": ("Entries put aside", stats.dead),
+                "failures": ("Rounds that failed and are tried again", stats.failures),
+            },
+        )
         await writer.run(stop)
     finally:
         await redis.aclose()
@@ -77,18 +80,18 @@ async def _keep(settings: Settings, metrics_port: int | None) -> None:
     stop = _stop_event()
     pool = await connect(settings.database_url, min_size=1, max_size=2, application_name="partyline-keeper")
     keeper = Keeper(pool=pool, ttl_hours=settings.ttl_hours, interval_s=settings.keeper_interval_s)
-    _serve_metrics(
-        metrics_port,
-        "keeper",
-        lambda: {
-            "rounds": ("Rounds done", keeper.rounds),
-            "chunks_dropped": ("Chunks dropped", keeper.chunks_dropped),
-            "rows_dropped": ("Rows in them", keeper.rows_dropped),
-            "rows_flagged": ("Rows flagged ttl_expired", keeper.rows_flagged),
-            "failures": ("Rounds that failed", keeper.failures),
-        },
-    )
     try:
+        _serve_metrics(
+            metrics_port,
+            "keeper",
+            lambda: {
+                "rounds": ("Rounds done", keeper.rounds),
+                "chunks_dropped": ("Chunks dropped", keeper.chunks_dropped),
+                "rows_dropped": ("Rows in them", keeper.rows_dropped),
+                "rows_flagged": ("Rows flagged ttl_expired", keeper.rows_flagged),
+                "failures": ("Rounds that failed", keeper.failures),
+            },
+        )
         await keeper.run(stop)
     finally:
         await pool.close()

@@ -19,7 +19,7 @@ from statistics import fmean, median
 import pytest
 
 from protocol.limits import BEAT_MS
-from protocol.messages import FixItem
+from protocol.messages import Fix
 from protocol.precision import Precision
 from server.grid import METRES_PER_DEGREE
 from server.masking import MaskKey, Position, UserMasks, mask
@@ -47,13 +47,13 @@ def home_of(user: int) -> Place:
     return where.uniform(-60, 60), where.uniform(-180, 179)
 
 
-def reading(at: int, place: Place, noise: random.Random) -> FixItem:
+def reading(at: int, place: Place, noise: random.Random) -> Fix:
     lat = place[0] + noise.gauss(0, NOISE_M) / METRES_PER_DEGREE
     east = noise.gauss(0, NOISE_M) / METRES_PER_DEGREE / math.cos(math.radians(lat))
-    return FixItem(seq=1, at=at, lat=lat, lon=place[1] + east)
+    return Fix(seq=1, at=at, lat=lat, lon=place[1] + east)
 
 
-def seen(masks: UserMasks, fix: FixItem) -> Position:
+def seen(masks: UserMasks, fix: Fix) -> Position:
     answer = mask(Precision.ROUGH, masks, SIDE, fix)
     assert isinstance(answer, Position)
     return answer
@@ -126,11 +126,11 @@ def test_a_home_on_the_very_line_is_not_found_by_flapping_joins() -> None:
     for user in range(PEOPLE):
         home = home_of(user)
         low, high = 0.0, 1.1 * SIDE
-        first = seen(UserMasks(KEY, user), FixItem(seq=1, at=EIGHT, lat=home[0], lon=home[1])).lat
+        first = seen(UserMasks(KEY, user), Fix(seq=1, at=EIGHT, lat=home[0], lon=home[1])).lat
         while high - low > 0.1:
             middle = (low + high) / 2
             there = north_of(home, middle)
-            row = seen(UserMasks(KEY, user), FixItem(seq=1, at=EIGHT, lat=there[0], lon=there[1]))
+            row = seen(UserMasks(KEY, user), Fix(seq=1, at=EIGHT, lat=there[0], lon=there[1]))
             low, high = (middle, high) if row.lat == first else (low, middle)
         truth = home[0] + low / METRES_PER_DEGREE
         edge = first + SIDE / 2 / METRES_PER_DEGREE

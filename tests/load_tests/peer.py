@@ -33,7 +33,7 @@ class Peer:
     status: int = 201
     close_with: int | None = None
     """Close every connection with this code in place of a welcome."""
-    judge: Callable[[wire.FixItem], wire.Reject | None] = lambda _: None
+    judge: Callable[[wire.Fix], wire.Reject | None] = lambda _: None
     acks: bool = True
     cuts: int = 0
     """So many connections are dropped at their first fixes, before any ack."""
@@ -43,7 +43,7 @@ class Peer:
     choices: dict[int, Precision] = field(default_factory=dict)
     first_tags: list[str] = field(default_factory=list)
     rows: set[tuple[int, int]] = field(default_factory=set)
-    fixes: dict[int, list[wire.FixItem]] = field(default_factory=dict)
+    fixes: dict[int, list[wire.Fix]] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
 
     async def create(self, request: Request) -> Response:

@@ -18,7 +18,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from load_tests.replay_command import replay
-from protocol.messages import FixItem, Reject
+from protocol.messages import Fix, Reject
 from tests.load_tests.peer import Peer
 
 GPS = Path(__file__).parents[3] / "shared" / "gps"
@@ -107,7 +107,7 @@ def test_a_connection_that_is_cut_before_its_acks_loses_nothing(tmp_path: Path) 
 
 
 def test_rejected_fixes_are_shown_by_their_reason(tmp_path: Path) -> None:
-    def judge(fix: FixItem) -> Reject | None:
+    def judge(fix: Fix) -> Reject | None:
         return (Reject.RANGE if fix.seq % 2 else Reject.TOO_OLD) if fix.seq <= 4 else None
 
     with Peer(judge=judge).running() as peer:

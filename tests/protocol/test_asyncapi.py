@@ -81,7 +81,7 @@ def test_every_code_has_its_meaning() -> None:
 MESSAGES = [
     wire.Join("Ana", "token"),
     wire.Fix(1, 1_700_000_000_000, 37.5, 127.0),
-    wire.Fixes([wire.FixItem(1, 2, 3.0, 4.0, bat=0.5)]),
+    wire.Fixes([wire.Fix(1, 2, 3.0, 4.0, bat=0.5)]),
     wire.Kick(2),
     wire.Positions(5, [(1, 5, 37.5, 127.0, 5.0, None, None)]),
     wire.Member(1, "Ana", wire.Role.HOST, wire.MemberState.LIVE),

@@ -50,7 +50,7 @@ CLIENT: dict[type, st.SearchStrategy[Any]] = {
     wire.Join: st.builds(wire.Join, name=names, token=tokens, precision=precisions, user=tokens),
     wire.Resume: st.builds(wire.Resume, token=tokens),
     wire.Fix: _fix(wire.Fix),
-    wire.Fixes: st.builds(wire.Fixes, items=st.lists(_fix(wire.FixItem), max_size=5)),
+    wire.Fixes: st.builds(wire.Fixes, items=st.lists(_fix(wire.Fix), max_size=5)),
     wire.Share: st.builds(wire.Share, precision=precisions),
     wire.SetPrecision: st.builds(wire.SetPrecision, precision=precisions),
     wire.Kick: st.builds(wire.Kick, m=numbers),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.limits import FUTURE_MS
-from protocol.messages import Fix, FixItem, Reject
+from protocol.messages import Fix, Reject
 from server.admission import MAX_ACC_M, check
 
 NOW = 1_750_000_000_000
@@ -23,7 +23,7 @@ def fix(**values: float | None) -> Fix:
 
 def test_a_good_fix_is_taken() -> None:
     assert check(fix(), NOW, STARTED) is None
-    assert check(FixItem(seq=1, at=NOW, lat=-90.0, lon=180.0, acc=0.0), NOW, STARTED) is None
+    assert check(Fix(seq=1, at=NOW, lat=-90.0, lon=180.0, acc=0.0), NOW, STARTED) is None
 
 
 @pytest.mark.parametrize(

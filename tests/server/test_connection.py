@@ -176,7 +176,7 @@ def test_what_does_not_decode_is_said_and_closed(codec: Codec, frame: bytes) -> 
 def test_a_viewer_sends_no_fixes(codec: Codec, batch: bool) -> None:
     party = Party()
     member, socket = party.enter(codec=codec, role=Role.VIEWER)
-    message: Any = wire.Fixes([wire.FixItem(1, NOW, 50.0, 8.0)]) if batch else wire.Fix(1, NOW, 50.0, 8.0)
+    message: Any = wire.Fixes([wire.Fix(1, NOW, 50.0, 8.0)]) if batch else wire.Fix(1, NOW, 50.0, 8.0)
     party.send(socket, message)
     assert socket.closed_with == CloseCode.FORBIDDEN
     assert member.shown is None
@@ -205,7 +205,7 @@ def test_before_entering_only_join_and_resume_are_heard() -> None:
 def test_more_than_500_fixes_at_once_are_refused_whole() -> None:
     party = Party()
     member, socket = party.enter()
-    items = [wire.FixItem(seq, NOW, 50.0, 8.0) for seq in range(MAX_FIXES + 1)]
+    items = [wire.Fix(seq, NOW, 50.0, 8.0) for seq in range(MAX_FIXES + 1)]
     party.send(socket, wire.Fixes(items))
     assert socket.closed_with in (CloseCode.BAD_FRAME, CloseCode.TOO_LARGE)
     assert member.shown is None
@@ -245,7 +245,7 @@ def test_over_the_rate_reading_stops_and_nothing_is_lost() -> None:
     _, socket = party.enter()
     seq = 0
     while socket.reading:
-        items = [wire.FixItem(seq + n, NOW, 50.0, 8.0) for n in range(MAX_FIXES)]
+        items = [wire.Fix(seq + n, NOW, 50.0, 8.0) for n in range(MAX_FIXES)]
         seq += MAX_FIXES
         party.send(socket, wire.Fixes(items))
     assert seq == FIXES_BURST + MAX_FIXES

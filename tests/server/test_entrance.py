@@ -15,7 +15,7 @@ from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.precision import Precision
 from server.tokens import digest
-from tests.server.lives import SEOUL, SECRET, Closed, Hosted, Life, Lives, member_of, now_ms, said, welcome
+from tests.server.lives import SECRET, SEOUL, Closed, Life, Lives, member_of, now_ms, said, welcome
 
 
 def user_token(user_id: int, **claims: Any) -> str:
@@ -83,7 +83,9 @@ async def test_a_user_with_an_account_keeps_their_place(life: Life, where: str) 
 
 async def test_the_host_s_account_is_the_host_by_the_invitation_too(life: Life) -> None:
     hosted = await life.host()
-    socket = await life.say(wire.Join(name="Host", token=hosted.sharable, user=user_token(hosted.host_user_id)))
+    socket = await life.say(
+        wire.Join(name="Host", token=hosted.sharable, user=user_token(hosted.host_user_id))
+    )
     assert (welcome(socket).you, member_of(socket).role) == (1, wire.Role.HOST)
 
 
@@ -264,7 +266,9 @@ async def test_coming_in_again_with_a_coarser_choice_leaves_nothing_finer(life: 
     assert welcome(await life.join(hosted, "Late")).positions == []
 
 
-async def test_without_a_database_the_phone_is_told_to_come_again(live: Lives, migrated_database: str) -> None:
+async def test_without_a_database_the_phone_is_told_to_come_again(
+    live: Lives, migrated_database: str
+) -> None:
     life = await live()
     hosted = await life.host()
     async with Closed(migrated_database):
@@ -277,7 +281,11 @@ async def test_no_token_is_in_a_log(life: Life, caplog: pytest.LogCaptureFixture
     caplog.set_level("DEBUG")
     hosted = await life.host()
     secret = "a-very-secret-token"
-    for message in (wire.Join(name="Eve", token=secret), wire.Resume(token=secret), wire.Join(name="E", user=secret)):
+    for message in (
+        wire.Join(name="Eve", token=secret),
+        wire.Resume(token=secret),
+        wire.Join(name="E", user=secret),
+    ):
         await refused(life, message)
         assert secret not in repr(message)
     await life.join(hosted)

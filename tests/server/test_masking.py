@@ -17,7 +17,7 @@ import server.masking
 import server.position
 import server.rough
 from protocol.limits import BEAT_MS
-from protocol.messages import Fix, FixItem
+from protocol.messages import Fix
 from protocol.precision import Precision
 from server.grid import METRES_PER_DEGREE, SIDES
 from server.masking import DAY_MS, LATE, MaskKey, MaskState, Position, UserMasks, day_start, mask, remask
@@ -44,9 +44,7 @@ def position(answer: object) -> Position:
 
 @given(places, st.integers(0, 2**52))
 def test_exact_is_the_position_as_reported(place: tuple[float, float], at: int) -> None:
-    reported = FixItem(
-        seq=1, at=at, lat=place[0], lon=place[1], acc=4.5, spd=1.5, hdg=359.0, alt=9.0, bat=0.3
-    )
+    reported = Fix(seq=1, at=at, lat=place[0], lon=place[1], acc=4.5, spd=1.5, hdg=359.0, alt=9.0, bat=0.3)
     assert mask(EXACT, UserMasks(KEY, 1), 500, reported) == Position(at, *place, 4.5, 1.5, 359.0, EXACT)
 
 
@@ -146,7 +144,7 @@ def test_no_object_keeps_the_fix(
     texts = [one.encode() if isinstance(one, str) else one for one in kept if isinstance(one, (str, bytes))]
     digits = [repr(number).encode() for number in raw if len(repr(number)) > 8]
     assert not any(number in text for number in digits for text in texts)
-    assert not any(isinstance(one, (Fix, FixItem)) for one in kept)
+    assert not any(isinstance(one, Fix) for one in kept)
 
 
 @given(places, st.lists(st.tuples(st.floats(0, 0.1), st.floats(0, 0.1)), min_size=20, max_size=20), sides)

@@ -92,7 +92,9 @@ async def test_a_snapshot_finer_than_allowed_now_is_not_shown(
             await store.set_member_precision(first.pool, hosted.id, member.user_id, to)
         case "user":
             await superuser.execute(
-                "UPDATE users SET privacy_level = $2::text::precision_level WHERE id = $1", member.user_id, to.value
+                "UPDATE users SET privacy_level = $2::text::precision_level WHERE id = $1",
+                member.user_id,
+                to.value,
             )
     assert await first.redis.hlen(key(hosted.id)) == 2
     second = await live()
@@ -148,7 +150,15 @@ async def test_a_restarted_gateway_goes_on_with_the_masks(live: Lives) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"\xc1", b"text", b"\x91\x91\x93\x07\x00\x90", b"\x91\x91\x93\xcd\x01\xf4\x01\x90", b"\x91\xc0", b"\x90" * 99],
+    [
+        b"",
+        b"\xc1",
+        b"text",
+        b"\x91\x91\x93\x07\x00\x90",
+        b"\x91\x91\x93\xcd\x01\xf4\x01\x90",
+        b"\x91\xc0",
+        b"\x90" * 99,
+    ],
 )
 async def test_a_mask_state_that_is_garbage_is_ignored(live: Lives, garbage: bytes) -> None:
     first = await live()

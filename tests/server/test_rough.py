@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.limits import BEAT_MS
-from protocol.messages import FixItem
+from protocol.messages import Fix
 from protocol.precision import Precision
 from server.grid import METRES_PER_DEGREE, SIDES, Cell
 from server.position import LATE, Position
@@ -29,11 +29,11 @@ def new_mask(user: int, side: int) -> RoughMask:
     return RoughMask(KEY, user, KEY.grid(user), side)
 
 
-def fix(at: int, lat: float, lon: float) -> FixItem:
-    return FixItem(seq=1, at=at, lat=lat, lon=lon)
+def fix(at: int, lat: float, lon: float) -> Fix:
+    return Fix(seq=1, at=at, lat=lat, lon=lon)
 
 
-def track(home: tuple[float, float], steps: list[tuple[int, float, float]], at: int = START) -> list[FixItem]:
+def track(home: tuple[float, float], steps: list[tuple[int, float, float]], at: int = START) -> list[Fix]:
     """A walk in steps of (milliseconds, metres north, metres east)."""
     lat, lon = home
     fixes = [fix(at, lat, lon)]
@@ -54,14 +54,14 @@ walks = st.builds(track, homes, st.lists(moves, max_size=60))
 
 
 @given(users, sides, walks)
-def test_the_same_fixes_get_the_same_answers(user: int, side: int, walk: list[FixItem]) -> None:
+def test_the_same_fixes_get_the_same_answers(user: int, side: int, walk: list[Fix]) -> None:
     one, other = new_mask(user, side), new_mask(user, side)
     assert [one.show(f) for f in walk] == [other.show(f) for f in walk]
 
 
 @given(users, sides, walks, st.randoms(use_true_random=False))
 def test_fixes_sent_again_in_any_order_get_the_same_answers_and_change_nothing(
-    user: int, side: int, walk: list[FixItem], shuffled: random.Random
+    user: int, side: int, walk: list[Fix], shuffled: random.Random
 ) -> None:
     undisturbed, mask = new_mask(user, side), new_mask(user, side)
     answers: list[object] = []
@@ -91,7 +91,7 @@ def test_within_a_beat_one_cell_is_shown_whatever_the_order(
 
 @given(users, sides, walks, homes)
 def test_who_stays_is_at_most_half_a_side_past_the_shown_cell_after_delay_and_beat(
-    user: int, side: int, walk: list[FixItem], place: tuple[float, float]
+    user: int, side: int, walk: list[Fix], place: tuple[float, float]
 ) -> None:
     mask = new_mask(user, side)
     for one in walk:
@@ -140,8 +140,8 @@ def test_all_that_is_shown_is_a_function_of_place_minus_shift(
 
 def test_nothing_but_the_cell_leaves() -> None:
     mask, other = new_mask(1, 1000), new_mask(1, 1000)
-    here = FixItem(seq=1, at=START + 5, lat=48.1, lon=11.5, acc=3.0, spd=1.0, hdg=9.0, alt=500.0, bat=0.5)
-    there = FixItem(seq=9, at=START + 59_999, lat=48.1002, lon=11.5003, acc=900.0)
+    here = Fix(seq=1, at=START + 5, lat=48.1, lon=11.5, acc=3.0, spd=1.0, hdg=9.0, alt=500.0, bat=0.5)
+    there = Fix(seq=9, at=START + 59_999, lat=48.1002, lon=11.5003, acc=900.0)
     one, two = shown(mask.show(here)), shown(other.show(there))
     assert msgspec.msgpack.encode(one) == msgspec.msgpack.encode(two)
     assert (one.at, one.spd, one.hdg, one.precision) == (START, None, None, Precision.ROUGH)
@@ -168,7 +168,7 @@ def test_no_fix_in_range_makes_it_raise_and_every_answer_is_a_place(
             assert -180 <= shown(answer).lon < 180
 
 
-def changes(mask: RoughMask, number: int) -> list[tuple[FixItem, Position]]:
+def changes(mask: RoughMask, number: int) -> list[tuple[Fix, Position]]:
     """Makes the shown cell change at each of so many fixes."""
     fixes = [fix(START + i * GAP_MS, i * 0.1 % 60, 5.0) for i in range(number)]
     return [(one, shown(mask.show(one))) for one in fixes]
@@ -243,7 +243,7 @@ def test_a_short_secret_is_refused_and_no_secret_is_printed(secret: bytes) -> No
 
 @given(users, sides, walks)
 def test_a_restarted_mask_answers_what_was_shown_and_shows_the_same_cell_on(
-    user: int, side: int, walk: list[FixItem]
+    user: int, side: int, walk: list[Fix]
 ) -> None:
     before, after = new_mask(user, side), new_mask(user, side)
     answers = [before.show(one) for one in walk]
@@ -258,7 +258,7 @@ def test_a_restarted_mask_answers_what_was_shown_and_shows_the_same_cell_on(
 
 @settings(max_examples=30)
 @given(users, sides, walks)
-def test_a_state_holds_whole_beats_and_shown_cells_only(user: int, side: int, walk: list[FixItem]) -> None:
+def test_a_state_holds_whole_beats_and_shown_cells_only(user: int, side: int, walk: list[Fix]) -> None:
     mask, grid = new_mask(user, side), KEY.grid(user)
     seen = {(a.lat, a.lon) for a in map(mask.show, walk) if isinstance(a, Position)}
     state = mask.state()

@@ -21,14 +21,16 @@ from protocol.options import Options
 from protocol.precision import Precision
 from server.snapshots import key, mask_key, read_snapshots
 from server.tokens import digest
-from tests.server.lives import SEOUL, SECRET, Closed, Hosted, Life, Lives, member_of, now_ms, said, welcome
+from tests.server.lives import SECRET, SEOUL, Closed, Hosted, Life, Lives, member_of, now_ms, said, welcome
 from tests.server.parties import RecordingSocket
 
 EXACT, ROUGH, PRIVATE = Precision.EXACT, Precision.ROUGH, Precision.PRIVATE
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, DatabaseUnavailable)
 
 
-async def walking(life: Life, precision: Precision = EXACT) -> tuple[Hosted, RecordingSocket, RecordingSocket]:
+async def walking(
+    life: Life, precision: Precision = EXACT
+) -> tuple[Hosted, RecordingSocket, RecordingSocket]:
     """A host who looks on, and Ana, who was seen at one place and is cached there."""
     hosted = await life.host(precision.value)
     host = await life.resume(hosted.host_token)
@@ -69,7 +71,9 @@ async def test_a_tightening_holds_when_it_returns(
     assert member.allowed is to
     assert member.shown is None
     assert not session.changed
-    assert not [w for w in member.windows.values() if w.position.precision is EXACT and w.state.name == "OPEN"]
+    assert not [
+        w for w in member.windows.values() if w.position.precision is EXACT and w.state.name == "OPEN"
+    ]
     assert await read_snapshots(life.redis, hosted.id) == {}
     stored = await store_exact(superuser, hosted, member.user_id)
     assert (stored.inserted, [refusal[3] for refusal in stored.refused]) == (0, ["precision"])
@@ -88,7 +92,9 @@ async def test_the_order_state_then_commit_then_cache_then_return(
     commit, forget = store.set_session_precision, life.steering._forget_snapshots
 
     async def committing(*arguments: Any) -> Any:
-        order.append(("commit", member.allowed, member.shown is None, await life.redis.exists(key(hosted.id))))
+        order.append(
+            ("commit", member.allowed, member.shown is None, await life.redis.exists(key(hosted.id)))
+        )
         return await commit(*arguments)
 
     async def forgetting(*arguments: Any) -> None:
