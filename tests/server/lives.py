@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -29,6 +29,7 @@ from server.session import Member, Session
 from server.settings import Settings
 from server.tokens import digest
 from server.writer import Writer
+from tests.conftest import _fresh as fresh_database
 from tests.server.parties import RecordingSocket
 
 PASSWORD = "a-password-for-tests"
@@ -155,9 +156,16 @@ def welcome(socket: RecordingSocket) -> wire.Welcome:
 Lives = Callable[..., Awaitable[Life]]
 
 
+@pytest.fixture(scope="module")
+def party_database(stack: Any, migrated_template: str) -> Iterator[str]:
+    """A migrated database for the tests of a module, each of which makes sessions of its own in it."""
+    with fresh_database(stack, migrated_template) as url:
+        yield url
+
+
 @pytest.fixture
-def role_url(migrated_database: str) -> Callable[[str], str]:
-    return roles_of(migrated_database)
+def role_url(party_database: str) -> Callable[[str], str]:
+    return roles_of(party_database)
 
 
 @pytest.fixture
@@ -177,8 +185,8 @@ async def life(live: Lives) -> Life:
 
 
 @pytest.fixture
-async def superuser(migrated_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(migrated_database)
+async def superuser(party_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(party_database)
     yield connection
     await connection.close()
 

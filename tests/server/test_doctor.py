@@ -51,7 +51,9 @@ def test_servers_that_do_not_answer(migrated_database: str, redis_url: str) -> N
         {"redis_url": "redis://:a-wrong-secret@127.0.0.1:99999/0"},
         {"redis_url": wrong_password(redis_url)},
     ):
-        (bad,) = [text for text, good in findings(**settings).items() if not good and "mmdebstrap" not in text]
+        (bad,) = [
+            text for text, good in findings(**settings).items() if not good and "mmdebstrap" not in text
+        ]
         assert bad.startswith(f"PARTYLINE_{next(iter(settings)).upper()}: ")
         assert "is the server up, and the URL right?" in bad
         assert "secret" not in bad

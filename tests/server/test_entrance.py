@@ -267,11 +267,11 @@ async def test_coming_in_again_with_a_coarser_choice_leaves_nothing_finer(life: 
 
 
 async def test_without_a_database_the_phone_is_told_to_come_again(
-    live: Lives, migrated_database: str
+    live: Lives, party_database: str
 ) -> None:
     life = await live()
     hosted = await life.host()
-    async with Closed(migrated_database):
+    async with Closed(party_database):
         assert await refused(life, wire.Join(name="Ana", token=hosted.sharable)) is CloseCode.UNAVAILABLE
         assert await refused(life, wire.Resume(token=hosted.host_token)) is CloseCode.UNAVAILABLE
     assert welcome(await life.resume(hosted.host_token)).you == 1

@@ -138,9 +138,9 @@ async def test_a_loosening_by_the_host_asks_each_member(life: Life) -> None:
     assert said(host, wire.PrecisionChanged)[-1].precision is EXACT
 
 
-async def test_a_loosening_is_committed_before_it_is_applied(life: Life, migrated_database: str) -> None:
+async def test_a_loosening_is_committed_before_it_is_applied(life: Life, party_database: str) -> None:
     hosted, _, ana = await walking(life, ROUGH)
-    async with Closed(migrated_database):
+    async with Closed(party_database):
         with pytest.raises(AWAY):
             await life.steering.set_session_precision(hosted.id, EXACT)
         with pytest.raises(AWAY):
@@ -162,12 +162,12 @@ async def test_nobody_loosens_past_the_user_s_own_privacy(life: Life, superuser:
 
 @pytest.mark.parametrize("who", ["host", "member"])
 async def test_without_the_database_a_tightening_fails_closed(
-    life: Life, migrated_database: str, who: str
+    life: Life, party_database: str, who: str
 ) -> None:
     """The caller gets an error; in memory it holds, also when the member comes again, until it is repeated."""
     hosted, host, ana = await walking(life)
     member = member_of(ana)
-    async with Closed(migrated_database):
+    async with Closed(party_database):
         with pytest.raises(AWAY):
             if who == "host":
                 await life.steering.set_session_precision(hosted.id, PRIVATE)
@@ -214,7 +214,7 @@ async def test_a_tightening_that_failed_is_whole_when_it_is_repeated(
 
         with monkeypatch.context() as patch:
             patch.setattr(f"server.steering.store.set_{kind}_precision", fails)
-            with pytest.raises(OSError, match="^$"):
+            with pytest.raises(OSError, match=r"^$"):
                 await tighten()
         assert not slow.aborted
         await tighten()

@@ -70,7 +70,9 @@ async def counted(port: int, name: str) -> bool:
     return (await counts(port)).get(name) == 1
 
 
-async def test_a_keeper_works_until_it_is_told_to_stop(role_url: Callable[[str], str], tmp_path: Path) -> None:
+async def test_a_keeper_works_until_it_is_told_to_stop(
+    role_url: Callable[[str], str], tmp_path: Path
+) -> None:
     port, log = free_port(), tmp_path / "log"
     url = role_url("keeper")
     with process(log, "keeper", "--metrics-port", str(port), database_url=url) as keeper:
@@ -80,7 +82,9 @@ async def test_a_keeper_works_until_it_is_told_to_stop(role_url: Callable[[str],
     assert "Traceback" not in log.read_text()
 
 
-async def test_a_taken_metrics_port_is_named(role_url: Callable[[str], str], redis_url: str, tmp_path: Path) -> None:
+async def test_a_taken_metrics_port_is_named(
+    role_url: Callable[[str], str], redis_url: str, tmp_path: Path
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -95,7 +99,9 @@ async def test_a_taken_metrics_port_is_named(role_url: Callable[[str], str], red
             assert "--metrics-port" in line
 
 
-async def test_a_writer_waits_for_a_redis_that_is_not_there(role_url: Callable[[str], str], tmp_path: Path) -> None:
+async def test_a_writer_waits_for_a_redis_that_is_not_there(
+    role_url: Callable[[str], str], tmp_path: Path
+) -> None:
     port, log = free_port(), tmp_path / "log"
     settings = {"database_url": role_url("writer"), "redis_url": "redis://:a-secret@127.0.0.1:1/0"}
     with process(log, "writer", "--metrics-port", str(port), **settings) as writer:

@@ -272,19 +272,19 @@ async def test_redis_that_comes_back_empty_gets_its_groups_again(
 
 
 async def test_without_postgresql_entries_stay_and_the_writer_comes_back_by_itself(
-    life: Life, writer: Writer, told: Told, migrated_database: str
+    life: Life, writer: Writer, told: Told, party_database: str
 ) -> None:
     hosted = await life.host()
     async with running(writer.run):
         await put(life.redis, hosted, row(hosted, start_of(4)))
         await told.next()
-        async with Closed(migrated_database):
+        async with Closed(party_database):
             entry = await put(life.redis, hosted, row(hosted, start_of(3)))
             await eventually(lambda: writer.stats.failures > 1)
             assert await told.nothing()
             assert await left_in(life.redis, shard_of(hosted.id)) == (1, 1)
         assert (await told.next())[1] == entry
-    stored = await asyncpg.connect(migrated_database)
+    stored = await asyncpg.connect(party_database)
     assert len(await windows(stored, hosted)) == 2
     await stored.close()
 
