@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -24,15 +25,17 @@ def test_everything_is_there(migrated_database: str, redis_url: str) -> None:
     assert redis.startswith("Redis ")
 
 
-def test_a_database_that_was_not_migrated(database: str) -> None:
-    found = findings(database_url=database)
+def test_a_database_that_was_not_migrated(database: str, redis_url: str) -> None:
+    found = findings(database_url=database, redis_url=redis_url)
     assert [text for text, good in found.items() if not good] == [
         "PostgreSQL 17 answers, not migrated: run `partyline migrate`"
     ]
 
 
-def test_a_role_that_may_not_read_the_revision_is_no_fault(role_url) -> None:  # type: ignore[no-untyped-def]
-    found = findings(database_url=role_url("keeper"))
+def test_a_role_that_may_not_read_the_revision_is_no_fault(
+    role_url: Callable[[str], str], redis_url: str
+) -> None:
+    found = findings(database_url=role_url("keeper"), redis_url=redis_url)
     assert all(found.values()), found
 
 

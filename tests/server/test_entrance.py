@@ -161,9 +161,9 @@ async def test_an_invitation_that_was_rotated_has_expired_or_is_used_up(life: Li
     bad = CloseCode.BAD_TOKEN
     hosted = await life.host()
     member = welcome(await life.join(hosted)).member_token
-    await life.steering.rotate(hosted.id, digest("new"))
+    await life.steering.rotate(hosted.id, digest(f"new-{hosted.id}"))
     assert await refused(life, wire.Join(name="Eve", token=hosted.sharable)) is bad
-    assert welcome(await life.say(wire.Join(name="Bo", token="new"))).you == 3
+    assert welcome(await life.say(wire.Join(name="Bo", token=f"new-{hosted.id}"))).you == 3
     assert welcome(await life.resume(member)).you == 2, "members stay"
 
     expired = await life.host(token_expires_at=now_ms() - 1)
@@ -248,7 +248,7 @@ async def test_a_rotation_that_waits_for_a_join_and_the_other_way_round(life: Li
     async with life.registry.lock(hosted.id):
         joins = [asyncio.ensure_future(life.join(hosted, f"guest {n}")) for n in range(3)]
         await asyncio.sleep(0.05)
-        await store.rotate_token(life.pool, hosted.id, digest("new"))
+        await store.rotate_token(life.pool, hosted.id, digest(f"new-{hosted.id}"))
     assert {(await join).closed_with for join in joins} == {CloseCode.BAD_TOKEN}
 
 
@@ -266,9 +266,7 @@ async def test_coming_in_again_with_a_coarser_choice_leaves_nothing_finer(life: 
     assert welcome(await life.join(hosted, "Late")).positions == []
 
 
-async def test_without_a_database_the_phone_is_told_to_come_again(
-    live: Lives, party_database: str
-) -> None:
+async def test_without_a_database_the_phone_is_told_to_come_again(live: Lives, party_database: str) -> None:
     life = await live()
     hosted = await life.host()
     async with Closed(party_database):
