@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def free_port() -> int:
     return port
 
 
-class Server:
+class Server(ABC):
     """What PostgreSQL and Redis have in common. `launch` starts it, `await_ready` waits for it."""
 
     name = "server"
@@ -105,11 +106,13 @@ class Server:
         if process is not None:
             self._wardens_word = how(process) >= 0
 
+    @abstractmethod
     def _launched(self) -> Process:
-        raise NotImplementedError
+        """A new process of this server."""
 
+    @abstractmethod
     def _answers(self, pid: int) -> bool:
-        raise NotImplementedError
+        """Whether the process takes connections."""
 
 
 class Postgres(Server):
