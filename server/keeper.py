@@ -17,6 +17,14 @@ from db.retention import drop_expired, flag_expired
 FLAG_BATCH = 10_000
 LOCK_TIMEOUT_MS = 2_000
 
+_AWAY = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement that meets the server's goodbye
+    OSError,
+    TimeoutError,
+)
+
 logger = logging.getLogger("partyline.keeper")
 
 
@@ -38,7 +46,7 @@ class Keeper:
         while not stop.is_set():
             try:
                 await self.work()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except _AWAY as error:
                 self.failures += 1
                 logger.warning("cannot work; trying again", extra={"error": type(error).__name__})
             try:

@@ -47,7 +47,14 @@ _POISON = (
 """What PostgreSQL, or `commit_rows`, says of bytes that are no row (the last two: of a time that no calendar
 has); everything else is tried again."""
 
-_AWAY = (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_AWAY = (
+    RedisError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement that meets the server's goodbye
+    TimeoutError,
+)
 """PostgreSQL or Redis does not answer, or not now: entries wait, nothing is lost."""
 
 logger = logging.getLogger("partyline.writer")

@@ -352,7 +352,9 @@ async def test_a_writer_that_stopped_loses_its_connection_not_the_tightening(
     stopped = await login("writer")
     await open_batch(stopped, party)
     await sessions.set_session_precision(gateway, party.id, Precision.ROUGH)
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+    with pytest.raises(
+        (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
+    ):
         await stopped.execute("COMMIT")
     assert await count(superuser) == 0
 
