@@ -2,7 +2,7 @@
 
 A flood is kept in step with the server: at most two fixes of a phone are on their way. Without that a slow
 server would find many fixes in one read and look fast. A relay shows by its deliveries how far it is; a
-server that tells in ticks by the pongs of every 25th phone.
+server that tells in ticks by the pongs of every 100th phone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ KEPT = 4_096
 """Bytes of each connection that are kept to look the last positions up in."""
 MOST_FIXES = 4_900
 """Of a phone, in its life: within the burst that Partyline allows, and `latitude`."""
-FLOW_EACH = 25
+FLOW_EACH = 100
+"""A ping is no fix, and dearer than one: few of them, or they would be what is measured."""
 SENDS_BETWEEN_READS = 32
 FLOOD_READS_S = 0.001
 """Between two rounds of reading in a flood: less often is less work, and the kernel keeps what waits."""

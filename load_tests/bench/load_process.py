@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -15,11 +16,13 @@ from load_tests.bench.phone import LoadError
 
 COMMANDS = ("open", "flood", "pace", "settle", "sign_of_life", "watch", "seen")
 END_S = 5.0
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def _serve(pipe: Connection, dialect: str, port: int, ticks: bool, first: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the command, which closes the pipe
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # blocked by who started us
     spoken = DIALECTS[dialect]
     load = Load(spoken, port, Invitations(port) if spoken.invites else by_number, ticks=ticks, first=first)
     try:
@@ -44,8 +47,13 @@ class LoadProcess:
         self._process = context.Process(
             target=_serve, args=(theirs, dialect, port, ticks, first), daemon=True, name="bench-load"
         )
-        self._process.start()
-        theirs.close()
+        resource_tracker.ensure_running()  # its own start unblocks what is blocked below
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:  # a process that is interrupted while it is born would say so with a traceback
+            self._process.start()
+        finally:
+            theirs.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
         return self
@@ -53,8 +61,12 @@ class LoadProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close(END_S if kind is None else 0.2)
+
+    def close(self, within_s: float = END_S) -> None:
+        """The process is gone when this returns. Twice does nothing."""
         self._pipe.close()
-        self._process.join(END_S if kind is None else 0.2)
+        self._process.join(within_s)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()

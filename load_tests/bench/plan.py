@@ -26,7 +26,7 @@ class Plan:
 
 
 QUICK = Plan(
-    rounds=1, connections=500, flood_s=0.8, paced_s=1.2, idle_s=0.8, lead_s=6.2, many=0, load_s=1.5,
+    rounds=1, connections=500, flood_s=0.5, paced_s=1.0, idle_s=0.8, lead_s=6.2, many=0, load_s=1.5,
     writer_rows=200_000, drop_rows=200_000,
 )  # fmt: skip
 FULL = Plan(

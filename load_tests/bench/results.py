@@ -19,6 +19,7 @@ MEASURES: dict[str, tuple[str, str]] = {
     "writer_rate": ("writer", "rows/s"),
     "copy_rate": ("plain binary COPY", "rows/s"),
     "drop": ("drop of a day's chunk", "s"),
+    "drop_statement": ("of it its statement, then the locks go", "s"),
     "delete": ("DELETE of the same rows", "s"),
 }
 """Title and unit of each measure. CPU is the server's, user and system."""

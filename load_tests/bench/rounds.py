@@ -117,10 +117,11 @@ class Run:
             redis = Redis.from_url(redis_url)
             try:
                 if last:
-                    drop_s, delete_s = await drop_and_delete_s(
+                    drop_s, statement_s, delete_s = await drop_and_delete_s(
                         database, days_ago(now, 3), self.plan.drop_rows
                     )
                     results.add(OURS, "drop", drop_s)
+                    results.add(OURS, "drop_statement", statement_s)
                     results.add(OURS, "delete", delete_s)
                 results.add(OURS, "copy_rate", await copy_rows_s(database, days_ago(now, 5), rows))
                 party.end()
