@@ -28,20 +28,17 @@ class _Run:
 class AckLedger:
     """The fixes of one connection that the other side does not know to be settled."""
 
-    __slots__ = ("_runs", "_tail")
+    __slots__ = ("_runs", "_tail", "full")
 
     def __init__(self) -> None:
         self._runs: deque[_Run] = deque()
         self._tail: _Run | None = None
+        self.full = False
+        """Whether no more fixes should be read for now."""
 
     def __len__(self) -> int:
         """Runs that wait."""
         return len(self._runs)
-
-    @property
-    def full(self) -> bool:
-        """Whether no more fixes should be read for now."""
-        return len(self._runs) >= RUNS_BOUND
 
     def note(self, window: Window | None, seq: int) -> None:
         """Fix `seq` waits for `window`, or for nothing. `seq` rises from call to call."""
@@ -51,6 +48,7 @@ class AckLedger:
             return
         tail = self._tail = _Run(window, seq)
         self._runs.append(tail)
+        self.full = len(self._runs) >= RUNS_BOUND
 
     def settle(self) -> tuple[int | None, list[tuple[int, Reject]]]:
         """The `seq` to ack now (or None), and the fixes to reject before it."""
@@ -64,6 +62,7 @@ class AckLedger:
                 rejects.extend((seq, window.refusal) for seq in _span(run))
         if not runs:
             self._tail = None
+        self.full = len(runs) >= RUNS_BOUND
         return acked, rejects
 
 

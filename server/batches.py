@@ -8,12 +8,18 @@ refuses it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from db.fence import shard_of
 from db.positions import pack_row
 from protocol.messages import Reject
 from server.windows import Window, WindowBook, WindowState
+
+Refusals = list[tuple[int, int, int, Reject]]
+"""`(session_id, user_id, window start ms, reason)` of rows that were not committed."""
+EARLY_BOUND = 4_096
+"""Commits that may be known before their batch is: the writer can be faster than Redis' answer to us."""
 
 
 class Batch:
@@ -58,12 +64,13 @@ def _pack(window: Window) -> bytes:
 class BatchLedger:
     """All batches of a gateway whose commit is not known."""
 
-    __slots__ = ("_by_entry", "_unsent", "_windows")
+    __slots__ = ("_by_entry", "_early", "_unsent", "_windows")
 
     def __init__(self, windows: WindowBook) -> None:
         self._windows = windows
         self._unsent: list[Batch] = []
         self._by_entry: dict[tuple[int, str], Batch] = {}
+        self._early: OrderedDict[tuple[int, str], Refusals] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._unsent) + len(self._by_entry)
@@ -89,12 +96,13 @@ class BatchLedger:
         """Batches to hand to the stream, oldest first."""
         return list(self._unsent)
 
-    def sent(self, batch: Batch, entry_id: str, now_ms: int) -> None:
-        """The stream has taken `batch`."""
+    def sent(self, batch: Batch, entry_id: str, now_ms: int) -> Refusals | None:
+        """The stream has taken `batch`. Its refusals, if its commit was told already: say `committed` now."""
         self._unsent.remove(batch)
         batch.entry_id = entry_id
         batch.since_ms = now_ms
         self._by_entry[(batch.shard, entry_id)] = batch
+        return self._early.pop((batch.shard, entry_id), None)
 
     def older_than(self, before_ms: int, most: int) -> list[Batch]:
         """At most `most` batches handed over before `before_ms` whose fate is not known."""
@@ -117,16 +125,16 @@ class BatchLedger:
             batch.entry_id = ""
             self._unsent.append(batch)
 
-    def committed(
-        self, shard: int, entry_id: str, refused: Iterable[tuple[int, int, int, str]]
-    ) -> list[Window]:
+    def committed(self, shard: int, entry_id: str, refused: Refusals) -> list[Window]:
         """The writer has committed this entry but for the `refused` rows; returns its windows, settled.
 
-        `refused`: `(session_id, user_id, window start ms, reason)`. An entry that is not known (told
-        twice, or another life of this gateway) changes nothing.
+        An entry that is not known (told before `sent`, or twice) settles nothing yet.
         """
         batch = self._by_entry.pop((shard, entry_id), None)
         if batch is None:
+            self._early[(shard, entry_id)] = refused
+            if len(self._early) > EARLY_BOUND:
+                self._early.popitem(last=False)
             return []
         refusals = {(session, user, start): Reject(reason) for session, user, start, reason in refused}
         for window in batch.windows:

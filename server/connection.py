@@ -44,19 +44,19 @@ class Connection:
         "_outbox",
         "_protocol",
         "_sends",
-        "_socket",
         "_throttled_until_ms",
         "bearer",
         "codec",
         "deadline_ms",
         "member",
+        "socket",
     )
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._protocol = ServerSession()
         self._ledger = AckLedger()
-        self._socket: WebSocket | None = None
+        self.socket: WebSocket | None = None
         self._outbox: Outbox | None = None
         self._bucket: TokenBucket | None = None
         self._last_seq = -1
@@ -75,7 +75,7 @@ class Connection:
     # --- the socket's side ------------------------------------------------------------------------
 
     def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
-        self._socket = socket
+        self.socket = socket
         self.codec = CODECS.get(subprotocol or JSON.subprotocol, JSON)
         self._outbox = Outbox(socket.write)
         self.bearer = bearer
@@ -92,7 +92,11 @@ class Connection:
             self.fail(CloseCode.BAD_FRAME)
             return
         if type(message) is Fix and self._sends:
-            self._take_all((message,))
+            now_ms = self._hub.clock()
+            refusal = self._take(message, now_ms)
+            if refusal is not None:
+                self._reject([(message.seq, refusal)])
+            self._count(1, now_ms)
         else:
             self._step(message)
 
@@ -136,10 +140,8 @@ class Connection:
             self.hold_reading()
             self._hub.command(self, step, message)
 
-    def _take_all(self, fixes: list[Fix] | tuple[Fix]) -> None:
-        hub = self._hub
-        now_ms = hub.clock()
-        hub.stats.fixes_in += len(fixes)
+    def _take_all(self, fixes: list[Fix]) -> None:
+        now_ms = self._hub.clock()
         rejected: list[tuple[int, Reject]] = []
         for fix in fixes:
             refusal = self._take(fix, now_ms)
@@ -147,11 +149,17 @@ class Connection:
                 rejected.append((fix.seq, refusal))
         if rejected:
             self._reject(rejected)
-        wait_s = self._bucket.spend(len(fixes), now_ms)  # type: ignore[union-attr]
+        self._count(len(fixes), now_ms)
+
+    def _count(self, fixes: int, now_ms: int) -> None:
+        """Stops reading for a while when they were too many."""
+        hub = self._hub
+        hub.stats.fixes_in += fixes
+        wait_s = self._bucket.spend(fixes, now_ms)  # type: ignore[union-attr]
         if wait_s > 0 or self._ledger.full:
             self._throttled_until_ms = now_ms + int(wait_s * 1000) + 1
             hub.throttled(self)
-            self._socket.pause_reading()  # type: ignore[union-attr]
+            self.socket.pause_reading()  # type: ignore[union-attr]
 
     def _take(self, fix: Fix, now_ms: int) -> Reject | None:
         """One fix, which dies in here. Returns why it is refused, or None."""
@@ -250,12 +258,12 @@ class Connection:
     @property
     def has_unsent(self) -> bool:
         """Whether bytes handed over before wait inside this process (G3)."""
-        return self._socket is not None and self._socket.unsent_bytes > 0
+        return self.socket is not None and self.socket.unsent_bytes > 0
 
     def hold_reading(self) -> None:
         """Nothing is read while a command is carried out: order without a queue."""
-        if self._socket is not None:
-            self._socket.pause_reading()
+        if self.socket is not None:
+            self.socket.pause_reading()
 
     def may_read_on(self, now_ms: int) -> bool:
         """Whether the rate allows more, and not too many fixes wait for their acks."""
@@ -263,20 +271,8 @@ class Connection:
 
     def resume_reading(self) -> None:
         """The command is done, or the rate allows more."""
-        if self._socket is not None and self.is_open:
-            self._socket.resume_reading()
-
-    def ping_or_cut(self, asked_before: bool) -> bool:
-        """Keepalive: asks for a sign of life, or cuts what gave none. True: asked."""
-        socket = self._socket
-        if socket is None or not socket.reading:  # what we do not read we cannot miss
-            return False
-        heard, socket.heard = socket.heard, False
-        if not heard and asked_before:
-            socket.abort()
-        elif not heard:
-            socket.ping()
-        return not heard and not asked_before
+        if self.socket is not None and self.is_open:
+            self.socket.resume_reading()
 
     def fail(self, code: CloseCode) -> None:
         """The other side's error: said, counted, logged without its content, closed."""
@@ -287,12 +283,12 @@ class Connection:
 
     def close(self, code: CloseCode) -> None:
         """Ends the connection. Idempotent."""
-        if self._socket is not None:
-            self._socket.close(code, code.reason)
+        if self.socket is not None:
+            self.socket.close(code, code.reason)
         self.lost()
 
     def abort(self) -> None:
         """Ends it without another byte, unsent ones forgotten."""
-        if self._socket is not None:
-            self._socket.abort()
+        if self.socket is not None:
+            self.socket.abort()
         self.lost()

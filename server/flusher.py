@@ -16,8 +16,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.messages import MemberState, Reject
-from server.batches import Batch
+from protocol.messages import MemberState
+from server.batches import Batch, Refusals
 from server.hub import Hub
 from server.session import Member
 from server.snapshots import add_masks, add_snapshots, forget_masks, forget_snapshots
@@ -32,7 +32,6 @@ BATCHES_A_FLUSH = 256
 
 logger = logging.getLogger("partyline.flusher")
 
-Refusals = list[tuple[int, int, int, Reject]]
 decode_commit = msgspec.msgpack.Decoder(tuple[int, str, Refusals]).decode
 encode_commit = msgspec.msgpack.Encoder().encode
 
@@ -115,8 +114,11 @@ class Flusher:
         for batch, answer in zip(batches, answers, strict=False):
             if isinstance(answer, Exception):
                 raise answer
-            hub.batches.sent(batch, answer.decode(), now_ms)
+            entry_id = answer.decode()
             hub.stats.batches += 1
+            early = hub.batches.sent(batch, entry_id, now_ms)
+            if early is not None:
+                self._settle(batch.shard, entry_id, early)
 
     async def look_up_unknown(self) -> None:
         """Puts back what the stream has lost; what it still has is waiting for a writer."""
@@ -153,6 +155,10 @@ class Flusher:
         except msgspec.MsgspecError:
             logger.error("a commit could not be read")
             return
+        self._settle(shard, entry_id, refused)
+        self._hub.say_acks()
+
+    def _settle(self, shard: int, entry_id: str, refused: Refusals) -> None:
         hub, now_ms = self._hub, self._hub.clock()
         windows = hub.batches.committed(shard, entry_id, refused)
         hub.stats.rows_committed += len(windows) - len(refused) if windows else 0
@@ -162,7 +168,6 @@ class Flusher:
             connection = window.member.connection
             if connection is not None:
                 hub.want_ack(connection)
-        hub.say_acks()
 
     def _mark(self, *, down: bool) -> None:
         if down != self._down:

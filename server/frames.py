@@ -10,6 +10,11 @@ import struct
 
 TEXT_FIN = 0x81
 BINARY_FIN = 0x82
+PING_FIN = 0x89
+PONG_FIN = 0x8A
+MASKED = 0x80
+CONTROL_BYTES = 125
+"""The most that a control frame carries."""
 
 _pack_16 = struct.Struct("!BBH").pack
 _pack_64 = struct.Struct("!BBQ").pack

@@ -32,11 +32,12 @@ from server.clock import SteadyClock
 from server.connection import Connection
 from server.entrance import Entrance
 from server.flusher import Flusher
-from server.hub import SLOT_MS, Hub
+from server.hub import Hub
 from server.lease import LEASE_MS, RENEW_MS, Lease
 from server.masking import MaskKey
 from server.registry import Registry
 from server.settings import Settings, require
+from server.slots import Slots
 from server.steering import Steering
 from server.upgrade import websocket_factory
 
@@ -91,8 +92,12 @@ class Gateway:
             users=self.users,
             allow_guests=settings.allow_guests,
         )
+        self.slots = Slots(
+            now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon
+        )
         self.draining = False
         self._commands: set[asyncio.Task[None]] = set()
+        self.slots.never_while(self._commands)
 
     # --- commands: the rare messages that need PostgreSQL or Redis ------------------------------------
 
@@ -145,7 +150,7 @@ class Gateway:
         """Ticks and sweeps."""
         held = False
         while True:
-            await asyncio.sleep(SLOT_MS / 1000)
+            await asyncio.sleep(self.slots.left_s())
             now_held = self.lease.held()
             if now_held != held:
                 held = now_held
@@ -237,6 +242,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
         self._gateway = gateway
+        gateway.slots.never_while(self.server_state.tasks)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -265,6 +271,7 @@ async def serve(settings: Settings, *, host: str, port: int) -> None:
         port=port,
         ws=websocket_factory(  # type: ignore[arg-type]
             lambda: Connection(gateway.hub),
+            slots=gateway.slots,
             subprotocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
             origins=settings.origins,
         ),

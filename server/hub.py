@@ -15,21 +15,21 @@ from protocol.server import Step
 from server.batches import BatchLedger
 from server.connection import Connection
 from server.frames import data_frame
+from server.keepalive import Keepalive
 from server.masking import MaskKey, UserMasks
 from server.metrics import Stats
 from server.session import Member, Session, positions_frame
+from server.slots import SLOT_MS
 from server.windows import WindowBook, WindowState
 
-SLOT_MS = 25
-"""Ticks are rounded up to this, so that sessions share a wake-up."""
 SWEEP_MS = 1_000
-KEEPALIVE_MS = 20_000
-"""A connection silent for this long is asked for a sign of life, and cut after as long again."""
 SESSION_IDLE_MS = 60_000
 """A session without connections stays in memory this long."""
 MASKS_BOUND = 100_000
 """Users whose rough masks are remembered; the one unused longest goes first."""
 REPORT_INTERVAL_MS = 1_000
+
+_STALE = MemberState.STALE  # looked up once: the hot path
 
 Commander = Callable[[Connection, Step, ClientMessage], None]
 
@@ -65,11 +65,10 @@ class Hub:
         self._acks: set[Connection] = set()
         self._entering: set[Connection] = set()
         self._throttled: set[Connection] = set()
-        self._asked: set[Connection] = set()
         self._leaving: set[Connection] = set()
         """Closed, with bytes that the other side has not taken yet."""
         self._next_sweep_ms = 0
-        self._next_keepalive_ms = 0
+        self._keepalive = Keepalive()
 
     # --- connections ----------------------------------------------------------------------------
 
@@ -83,8 +82,9 @@ class Hub:
 
     def closed(self, connection: Connection) -> None:
         """A connection is over, for whatever reason."""
-        for group in (self.connections, self._entering, self._throttled, self._asked, self._acks):
+        for group in (self.connections, self._entering, self._throttled, self._acks):
             group.discard(connection)
+        self._keepalive.forget(connection)
         if connection.has_unsent:
             self._leaving.add(connection)
         member = connection.member
@@ -177,10 +177,10 @@ class Hub:
     # --- what the hot path asks for ---------------------------------------------------------------
 
     def want_tick(self, session: Session, now_ms: int) -> None:
-        """Something changed in `session`: a tick is due when its time has come."""
+        """Something changed in `session`: a tick is due in the slot in which its time comes."""
         session.waiting = True
         due_ms = max(session.last_tick_ms + session.options.tick_ms, now_ms)
-        self._due.setdefault(-(-due_ms // SLOT_MS), []).append(session)
+        self._due.setdefault(due_ms // SLOT_MS, []).append(session)
 
     def repeat(self, session: Session, tick: int) -> None:
         """What changed in `tick` or later is due again: somebody could not be given it."""
@@ -196,7 +196,7 @@ class Hub:
 
     def heard(self, member: Member) -> None:
         """A fix came: a stale member is live again."""
-        if member.state is MemberState.STALE:
+        if member.state is _STALE:
             self.announce_moved(member.session, member.heard_ms)
 
     # --- by the clock -----------------------------------------------------------------------------
@@ -291,9 +291,7 @@ class Hub:
                 session.idle_since_ms = now_ms
             elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not session.has_windows:
                 del self.sessions[session.id]
-        if now_ms >= self._next_keepalive_ms:
-            self._next_keepalive_ms = now_ms + KEEPALIVE_MS
-            self._asked = {c for c in list(self.connections) if c.ping_or_cut(c in self._asked)}
+        self._keepalive.sweep(self.connections, now_ms)
 
 
 def _no_commander(connection: Connection, step: Step, message: ClientMessage) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from protocol.close_codes import CloseCode
@@ -111,7 +112,8 @@ class GatewayCollector(Collector):
 
 
 def exposition(collector: Collector) -> bytes:
-    """The text that Prometheus scrapes."""
+    """The text that Prometheus scrapes: what the process counts, and its own processor time and memory."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
+    ProcessCollector(registry=registry)
     return generate_latest(registry)

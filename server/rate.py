@@ -1,6 +1,7 @@
-"""How many fixes a connection may send: a token bucket.
+"""How many fixes a connection may send: a token bucket, kept as one number (GCRA, ITU-T I.371).
 
-Pure; the clock is passed in. Over the rate the gateway stops reading that socket: backpressure, not loss.
+Pure; the clock is passed in, and never falls. Over the rate the gateway stops reading that socket:
+backpressure, not loss.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from __future__ import annotations
 class TokenBucket:
     """`burst` fixes at once, `rate_s` fixes a second on the long run."""
 
-    __slots__ = ("_burst", "_filled_ms", "_rate_s", "_tokens")
+    __slots__ = ("_burst_ms", "_each_ms", "_full_ms")
 
     def __init__(self, *, rate_s: float, burst: int, now_ms: int) -> None:
-        self._rate_s = rate_s
-        self._burst = burst
-        self._tokens: float = burst
-        self._filled_ms = now_ms
+        self._each_ms = 1000 / rate_s
+        self._burst_ms = burst * self._each_ms
+        self._full_ms: float = now_ms
+        """When the bucket will be, or was, full again."""
 
     def spend(self, fixes: int, now_ms: int) -> float:
         """Takes `fixes` tokens; returns for how many seconds reading must stop (0.0: go on)."""
-        elapsed_s = max(0, now_ms - self._filled_ms) / 1000
-        self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_s) - fixes
-        self._filled_ms = now_ms
-        return max(0.0, -self._tokens / self._rate_s)
+        full_ms = self._full_ms = max(self._full_ms, now_ms) + fixes * self._each_ms
+        debt_ms = full_ms - now_ms - self._burst_ms
+        return debt_ms / 1000 if debt_ms > 0 else 0.0

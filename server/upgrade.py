@@ -11,17 +11,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from server.peer import Peer
+from server.slots import Slots
 from server.websocket import WebSocket
 
 
 def websocket_factory(
-    peer: Callable[[], Peer], *, subprotocols: Sequence[str], origins: frozenset[str]
+    peer: Callable[[], Peer], *, slots: Slots, subprotocols: Sequence[str], origins: frozenset[str]
 ) -> Callable[..., WebSocket]:
     """What `uvicorn.Config(ws=…)` takes: makes one `WebSocket` a connection."""
 
     def make(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> WebSocket:
         return WebSocket(
-            peer=peer(), connections=server_state.connections, subprotocols=subprotocols, origins=origins
+            peer=peer(),
+            slots=slots,
+            connections=server_state.connections,
+            subprotocols=subprotocols,
+            origins=origins,
         )
 
     return make

@@ -22,9 +22,10 @@ from websockets.typing import Subprotocol
 
 from protocol.close_codes import CloseCode
 from protocol.limits import MAX_FRAME_BYTES
-from server.frames import BINARY_FIN, TEXT_FIN, frame_size
+from server.frames import BINARY_FIN, CONTROL_BYTES, MASKED, PING_FIN, PONG_FIN, TEXT_FIN, frame_size
 from server.handshake import answer, bearer, select_subprotocol
 from server.peer import NOBODY, Peer
+from server.slots import Slots
 
 CLOSE_TIMEOUT_S = 3.0
 """How long the other side has to answer a close frame, or to take its last bytes."""
@@ -46,6 +47,7 @@ class WebSocket(asyncio.Protocol):
         "_origins",
         "_peer",
         "_skip",
+        "_slots",
         "_tail",
         "_timer",
         "_transport",
@@ -60,11 +62,13 @@ class WebSocket(asyncio.Protocol):
         self,
         *,
         peer: Peer,
+        slots: Slots,
         connections: set[Any],
         subprotocols: Sequence[str],
         origins: frozenset[str] = frozenset(),
     ) -> None:
         self._peer = peer
+        self._slots = slots
         self._connections = connections
         self._origins = origins
         self._transport: asyncio.Transport | None = None
@@ -74,6 +78,7 @@ class WebSocket(asyncio.Protocol):
             max_size=None,  # frames are measured here, before they are whole
             logger=_quiet,
         )
+        self._fragments: bytearray | None = None
         self._data_byte = TEXT_FIN
         self._tail = bytearray()
         """Bytes of a frame that is not complete, or that wait until reading goes on."""
@@ -81,9 +86,7 @@ class WebSocket(asyncio.Protocol):
         """Bytes the tail must hold before it is worth another look."""
         self._skip = 0
         """Bytes still to come of a frame that is too large: they are read and forgotten."""
-        self._fragments: bytearray | None = None
-        self.reading = True
-        self._writable = True
+        self.reading = self._writable = True
         self._timer: asyncio.TimerHandle | None = None
         self.open = False
         """Whether data frames may be written."""
@@ -101,12 +104,6 @@ class WebSocket(asyncio.Protocol):
     def unsent_bytes(self) -> int:
         """Bytes that were written and that the kernel has not taken."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
-
-    def ping(self) -> None:
-        """Asks for a sign of life."""
-        if self.open:
-            self._ws.send_ping(b"")
-            self._flush()
 
     def pause_reading(self) -> None:
         """Backpressure: bytes stay with the sender. Idempotent."""
@@ -152,7 +149,8 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
-        if self._ws.state is State.CONNECTING:
+        self._slots.read()
+        if not self.open and self._ws.state is State.CONNECTING:
             self._handshake(data)
             return
         if self._skip:
@@ -249,12 +247,15 @@ class WebSocket(asyncio.Protocol):
 
     def _odd(self, frame: bytes) -> None:
         """A whole frame that is not the ordinary one."""
+        if self.open and frame[0] == PING_FIN and MASKED <= frame[1] <= MASKED + CONTROL_BYTES:
+            if self._writable:  # a pong to who does not read would wait without bound
+                pong = bytes((PONG_FIN, frame[1] - MASKED))
+                self.write(pong + apply_mask(frame[6:], frame[2:6]))
+            return
         self._ws.receive_data(frame)
         for event in self._ws.events_received():
             if isinstance(event, Frame) and self.open:
                 self._data(event)
-        if not self._writable and self._ws.state is State.OPEN:
-            self._ws.data_to_send()  # a pong to who does not read would wait without bound
         self._flush()
         if self._ws.state is not State.OPEN and self.open:  # the other side closes, or broke the protocol
             self._peer_gone()

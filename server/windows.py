@@ -34,17 +34,22 @@ class WindowState(Enum):
     REFUSED = auto()
 
 
+_OPEN = WindowState.OPEN  # looked up once: the hot path
+
+
 class Window:
     """One member's 5 seconds. `position` is the newest that came while it was open."""
 
-    __slots__ = ("member", "opened_ms", "position", "refusal", "start", "state")
+    __slots__ = ("done", "member", "opened_ms", "position", "refusal", "start", "state")
 
     def __init__(self, member: Member, start: int, position: Position, now_ms: int) -> None:
         self.member = member
         self.start = start
         self.position = position
         self.opened_ms = now_ms
-        self.state = WindowState.OPEN
+        self.state = _OPEN
+        self.done = False
+        """Whether nothing more will come of it: settled or refused."""
         self.refusal: Reject | None = None
 
     @property
@@ -52,10 +57,11 @@ class Window:
         """`(session_id, user_id, start)`: the row's primary key."""
         return (self.member.session.id, self.member.user_id, self.start)
 
-    @property
-    def done(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.state is WindowState.SETTLED or self.state is WindowState.REFUSED
+    def settle(self, refusal: Reject | None) -> None:
+        """The row is committed, or `refusal` says why it never will be."""
+        self.state = WindowState.SETTLED if refusal is None else WindowState.REFUSED
+        self.refusal = refusal
+        self.done = True
 
     def __repr__(self) -> str:  # no coordinate in a repr
         return f"Window(start={self.start}, {self.state.name})"
@@ -73,14 +79,15 @@ class WindowBook:
 
     def put(self, member: Member, position: Position, now_ms: int) -> Window:
         """The window that `position` belongs to, holding the newest of what it has seen."""
-        start = position.at - position.at % WINDOW_MS
+        at = position.at
+        start = at - at % WINDOW_MS
         window = member.windows.get(start)
-        if window is None and (settled := member.settled) is not None and settled.start == start:
-            return settled
         if window is not None:
-            if window.state is WindowState.OPEN and position.at >= window.position.at:
+            if window.state is _OPEN and at >= window.position.at:
                 window.position = position
             return window
+        if (settled := member.settled) is not None and settled.start == start:
+            return settled
         window = Window(member, start, position, now_ms)
         member.windows[start] = window
         self.unsettled += 1
@@ -104,8 +111,7 @@ class WindowBook:
         """The window's row is committed, or `refusal` says why it never will be. Idempotent."""
         if window.done:
             return
-        window.state = WindowState.SETTLED if refusal is None else WindowState.REFUSED
-        window.refusal = refusal
+        window.settle(refusal)
         self.unsettled -= 1
         member = window.member
         if member.windows.get(window.start) is window:

@@ -151,7 +151,7 @@ class Stream(RuleBasedStateMachine):
         self.ledger.collect(self.book.take_closed(self.now, everything=True), self.now)
         for count, batch in enumerate(self.ledger.unsent()):
             entry = (batch.shard, f"{self.now}-{count}")
-            self.ledger.sent(batch, entry[1], self.now)
+            assert self.ledger.sent(batch, entry[1], self.now) is None
             self.entries[entry] = batch
         assert self.ledger.unsent() == []
 
@@ -173,6 +173,22 @@ class Stream(RuleBasedStateMachine):
             self.committed |= {window.key for window in batch.windows}
             self.told.append(entry)
             self.ledger.committed(*entry, [])
+
+    @rule()
+    def the_writer_is_faster_than_the_answer(self) -> None:
+        """Committed and told before the gateway knows which entry it was."""
+        self.now += 1_000
+        self.ledger.collect(self.book.take_closed(self.now, everything=True), self.now)
+        for count, batch in enumerate(self.ledger.unsent()):
+            entry = (batch.shard, f"{self.now}-{count}")
+            assert self.ledger.committed(*entry, []) == []
+            assert not any(window.done for window in batch.windows)
+            self.committed |= {window.key for window in batch.windows}
+            early = self.ledger.sent(batch, entry[1], self.now)
+            assert early == []
+            assert self.ledger.committed(*entry, early) == batch.windows
+            assert all(window.done for window in batch.windows)
+            self.told.append(entry)
 
     @rule(which=st.integers(0, 99))
     def writer_says_it_again(self, which: int) -> None:

@@ -23,7 +23,7 @@ from protocol.server import Step
 from server.acks import AckLedger
 from server.batches import Batch
 from server.outbox import CONTROL_BOUND
-from server.windows import Window, WindowState
+from server.windows import Window
 from tests.protocol.wires import client_messages
 from tests.server.parties import NOW, Party, RecordingSocket, messages_of
 
@@ -510,6 +510,6 @@ def test_a_connection_with_too_many_unsettled_fixes_is_not_read_until_some_are_s
         assert not ledger.full
         ledger.note(window, n)
     assert ledger.full
-    waiting[0].state = WindowState.SETTLED
+    waiting[0].settle(None)
     assert ledger.settle() == (0, [])
     assert not ledger.full

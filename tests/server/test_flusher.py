@@ -13,6 +13,7 @@ from db.embedded import Stack
 from db.fence import shard_of
 from protocol import messages as wire
 from protocol.precision import Precision
+from server.batches import Batch, Refusals
 from server.flusher import BATCHES_A_FLUSH, commits_channel, encode_commit, stream_key
 from server.snapshots import key, mask_key, read_snapshots
 from server.writer import Writer
@@ -89,6 +90,33 @@ async def test_a_commit_settles_windows_and_acks_the_fixes_of_them(
     assert [ack.seq for ack in said(ana, wire.Ack)] == [4]
     assert life.hub.windows.unsettled == 0
     assert life.hub.stats.rows_committed == 3
+
+
+async def test_a_commit_that_is_told_before_redis_has_answered_counts(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer takes, commits and tells while the answer to the gateway's own XADD is on its way."""
+    hosted, ana = await party(life)
+    start = (now_ms() - 60_000) // 5000 * 5000
+    life.fix(ana, 1, start)
+    life.fix(ana, 2, start + 5000)
+    user = member_of(ana).user_id
+    sent = life.hub.batches.sent
+
+    def told_first(batch: Batch, entry_id: str, at_ms: int) -> Refusals | None:
+        refused = [(hosted.id, user, start, wire.Reject.PRECISION)]
+        life.flusher.committed(encode_commit((batch.shard, entry_id, refused)))
+        assert life.hub.windows.unsettled == 2
+        return sent(batch, entry_id, at_ms)
+
+    monkeypatch.setattr(type(life.hub.batches), "sent", lambda _, *args: told_first(*args))
+    await life.flush()
+    life.hub.say_acks()
+    told = [message for message in ana.said() if isinstance(message, wire.Rejected | wire.Ack)]
+    assert told == [wire.Rejected(seq=1, code=wire.Reject.PRECISION), wire.Ack(seq=2)]
+    assert life.hub.windows.unsettled == 0
+    assert len(life.hub.batches) == 0
+    assert life.hub.stats.rows_committed == life.hub.stats.rows_refused == 1
 
 
 async def test_refused_rows_are_rejected_before_the_ack(life: Life, writer: Writer, listening: None) -> None:

@@ -27,6 +27,8 @@ from websockets.sync.client import ClientConnection, connect
 from protocol.limits import MAX_FRAME_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from server.frames import data_frame, frame_size
 from server.handshake import PATH
+from server.keepalive import PING
+from server.slots import Slots
 from server.upgrade import websocket_factory
 from server.websocket import WRITE_HIGH_WATER_BYTES, WebSocket
 
@@ -73,6 +75,15 @@ class Echo:
         self.gone += 1
 
 
+def slots() -> Slots:
+    """The real ones, of whichever loop runs."""
+    return Slots(
+        now_ns=time.monotonic_ns,
+        sleep=time.sleep,
+        after_reads=lambda rest: asyncio.get_running_loop().call_soon(rest),
+    )
+
+
 class Gateway:
     """uvicorn with our class, on uvloop, in a thread."""
 
@@ -82,7 +93,9 @@ class Gateway:
         self.port = self._listener.getsockname()[1]
         config = uvicorn.Config(
             _no_app,
-            ws=websocket_factory(self._peer, subprotocols=SUBPROTOCOLS, origins=frozenset({FRIEND})),  # type: ignore[arg-type]
+            ws=websocket_factory(  # type: ignore[arg-type]
+                self._peer, slots=slots(), subprotocols=SUBPROTOCOLS, origins=frozenset({FRIEND})
+            ),
             http="h11",
             loop="none",
             lifespan="off",
@@ -261,7 +274,7 @@ def test_the_server_asks_for_a_sign_of_life_and_hears_it(gateway: Gateway) -> No
         until(lambda: gateway.peers[-1].socket)
         ours = gateway.peers[-1].socket
         gateway.call(lambda: setattr(ours, "heard", False))
-        gateway.call(ours.ping)
+        gateway.call(lambda: ours.write(PING))
         with pytest.raises(TimeoutError):
             client.recv(0.2)  # the library answers the ping meanwhile
         until(lambda: ours.heard)
@@ -316,9 +329,7 @@ def test_a_cut_is_told_once(gateway: Gateway) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
     until(lambda: peer.gone == 1)
-    gateway.call(
-        lambda: (peer.socket.write(b"x"), peer.socket.close(4000), peer.socket.abort(), peer.socket.ping())
-    )
+    gateway.call(lambda: (peer.socket.write(b"x"), peer.socket.close(4000), peer.socket.abort()))
     assert peer.gone == 1
     until(lambda: peer.socket not in gateway.server.server_state.connections)
 
@@ -676,7 +687,7 @@ async def test_however_a_stream_is_split_the_messages_are_the_same(
     whole, messages = stream
     peer = Pausing(data.draw(st.sets(st.integers(1, 8), max_size=4)))
     transport = RecordingTransport()
-    ours = WebSocket(peer=peer, connections=set(), subprotocols=SUBPROTOCOLS)
+    ours = WebSocket(peer=peer, slots=slots(), connections=set(), subprotocols=SUBPROTOCOLS)
     ours.connection_made(transport)  # type: ignore[arg-type]
     ours.data_received(request())
     at = 0
@@ -697,7 +708,7 @@ async def test_however_a_stream_is_split_the_messages_are_the_same(
 @settings(max_examples=300, deadline=None)
 async def test_arbitrary_bytes_end_in_a_close_and_never_raise(chunks: list[bytes]) -> None:
     peer, transport = Echo(), RecordingTransport()
-    ours = WebSocket(peer=peer, connections=set(), subprotocols=SUBPROTOCOLS)
+    ours = WebSocket(peer=peer, slots=slots(), connections=set(), subprotocols=SUBPROTOCOLS)
     ours.connection_made(transport)  # type: ignore[arg-type]
     ours.data_received(request())
     for chunk in chunks:
@@ -712,7 +723,7 @@ async def test_arbitrary_bytes_end_in_a_close_and_never_raise(chunks: list[bytes
 @settings(max_examples=200, deadline=None)
 async def test_an_arbitrary_handshake_never_raises(chunks: list[bytes]) -> None:
     peer, transport = Echo(), RecordingTransport()
-    ours = WebSocket(peer=peer, connections=set(), subprotocols=SUBPROTOCOLS)
+    ours = WebSocket(peer=peer, slots=slots(), connections=set(), subprotocols=SUBPROTOCOLS)
     ours.connection_made(transport)  # type: ignore[arg-type]
     for chunk in chunks:
         if not transport.closing:

@@ -162,6 +162,49 @@ async def test_a_writer_that_died_between_commit_and_xack_leaves_the_same_rows(
     assert second.stats.rows == 1, "a row was inserted twice"
 
 
+async def two_shards(life: Life) -> tuple[Hosted, Hosted]:
+    first = await life.host()
+    while shard_of((second := await life.host()).id) == shard_of(first.id):
+        pass
+    return first, second
+
+
+async def test_a_shard_that_waits_for_a_tightening_holds_up_no_other(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection
+) -> None:
+    held, other = await two_shards(life)
+    async with running(writer.run):
+        async with superuser.transaction():
+            await superuser.execute("SELECT take_fence($1)", shard_of(held.id))
+            waiting = await put(life.redis, held, row(held, start_of(3)))
+            free = await put(life.redis, other, row(other, start_of(3)))
+            assert (await told.next())[1] == free
+            assert await told.nothing()
+        assert (await told.next())[1] == waiting
+
+
+async def test_a_shard_that_fails_takes_no_other_with_it(
+    life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, other = await two_shards(life)
+    commit, failures = writer._commit, [ConnectionResetError()]
+
+    async def fail_once(shard: int, payloads: list[bytes]) -> Any:
+        if shard == shard_of(failing.id) and failures:
+            raise failures.pop()
+        return await commit(shard, payloads)
+
+    monkeypatch.setattr(writer, "_commit", fail_once)
+    entries = {await put(life.redis, one, row(one, start_of(3))) for one in (failing, other)}
+    async with running(writer.run):
+        assert {(await told.next())[1], (await told.next())[1]} == entries
+        assert await told.nothing()
+    assert (writer.stats.failures, writer.stats.rows) == (1, 2)
+    for one in (failing, other):
+        assert await left_in(life.redis, shard_of(one.id)) == (0, 0)
+        assert len(await windows(superuser, one)) == 1
+
+
 def field(data: bytes) -> bytes:
     return struct.pack(">i", len(data)) + data
 
