@@ -11,10 +11,11 @@ from load_tests.cannot_start import CannotStart
 
 
 class Endpoints(msgspec.Struct):
-    """What `partyline up` writes once it is ready. The database's address may hold a password."""
+    """What `partyline up` writes once it is ready. The servers' addresses may hold passwords."""
 
     http: str = ""
     database_url: str = ""
+    redis_url: str = ""
 
     def __repr__(self) -> str:
         return "Endpoints(…)"

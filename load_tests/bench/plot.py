@@ -10,7 +10,7 @@ from load_tests.bench.show import COLUMNS, figure
 
 def draw(results: Results, file: Path) -> None:
     """A panel a measure, a bar a subject, the least at the top. Raises `OSError` where it may not write."""
-    import matplotlib as mpl  # type: ignore[import-not-found]  # noqa: PLC0415 - an extra
+    import matplotlib as mpl  # noqa: PLC0415 - an extra
 
     mpl.use("svg")
     from matplotlib import pyplot  # noqa: PLC0415

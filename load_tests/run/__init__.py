@@ -1,0 +1,1 @@
+"""A crowd on a real server: phones, worker processes, what they count."""
