@@ -1,8 +1,8 @@
 """The writer's path: rows arrive packed in PostgreSQL's binary COPY format, and are judged as they commit.
 
-The writer only joins bytes; PostgreSQL decides row by row what may be stored now, in the transaction that
-stores it. Nothing is stored that is finer than session, member and user allow (G3, G4), nothing twice (G2),
-nothing of the erased (G7). No coordinate is in an error of this module.
+PostgreSQL decides what may be stored now, in the transaction that stores it: for most sessions as a whole,
+row by row where that leaves a doubt. Nothing is stored that is finer than session, member and user allow
+(G3, G4), nothing twice (G2), nothing of the erased (G7). No coordinate is in an error of this module.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import asyncpg
 
 from db.fence import FENCE_CLASS, SHARDS, hold_shared
+from db.parties import ID, SESSION, Batch, Parties, take_apart
 from db.pool import Connection
 from db.queries import load
 from db.times import PG_EPOCH_MS, to_ms
@@ -93,13 +95,16 @@ def pack_row(  # noqa: PLR0917 - in the order of the columns
         raise ValueError("ids must be whole numbers of 64 bits") from None
 
 
+Refused: TypeAlias = tuple[int, int, int, Reject]
+"""`(session_id, user_id, window_start_ms, reason)`: `gone`, `precision`, `too_old` or `future`."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommitResult:
     """What became of a batch. Rows that are neither inserted nor refused were there already (G2)."""
 
     inserted: int
-    refused: list[tuple[int, int, int, Reject]] = field(default_factory=list)
-    """`(session_id, user_id, window_start_ms, reason)`: `gone`, `precision`, `too_old` or `future`."""
+    refused: list[Refused] = field(default_factory=list)
 
 
 async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, ttl_hours: int) -> CommitResult:
@@ -124,30 +129,71 @@ async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, tt
         return CommitResult(0)
     if conn.is_in_transaction():
         raise ValueError("commit_rows needs a connection that is not in a transaction")
-    copied = COPY_HEADER + batch + COPY_TRAILER
-    # Read committed: the judging statement must see what was committed while it waited for the fence.
+    taken = take_apart(batch)
+    if taken is None:
+        return await _commit_staged(conn, batch, None, shard, ttl_hours)
+    try:
+        return await _commit_copied(conn, taken, shard, ttl_hours)
+    except asyncpg.UniqueViolationError:  # some are there already, and COPY cannot pass over them
+        return await _commit_staged(conn, batch, taken.parties, shard, ttl_hours)
+
+
+async def _commit_copied(conn: Connection, batch: Batch, shard: int, ttl_hours: int) -> CommitResult:
+    """Copies what may surely be stored straight into the table; only the rest is judged row by row."""
+    sure, refused = batch.ordered, []
+    # Read committed: a statement must see what was committed while an earlier one waited for the fence.
     async with conn.transaction(isolation="read_committed"):
-        await conn.execute(_SQL["make_staging"])
-        # Staged before the fence is taken: a writer that is slow to send holds up nobody.
-        await conn.copy_to_table(
-            _STAGING, schema_name="pg_temp", columns=_COLUMNS, format="binary", source=_whole(copied)
-        )
-        await hold_shared(conn, shard)
-        refused = await _refuse(conn, shard, ttl_hours)
-        inserted = None if refused else await _copy_all(conn, copied)
-        if inserted is None:
-            inserted = _count(await conn.execute(_SQL["store"]))
+        doubtful = await _hold_and_doubt(conn, batch.parties, shard, ttl_hours)
+        if doubtful:
+            doubted = set(map(ID.pack, doubtful))
+            sure = [row for row in sure if row[SESSION] not in doubted]
+        inserted = await _copy(conn, "party_positions", b"".join(sure))
+        if doubtful:
+            await _stage(conn, b"".join(row for row in batch.rows if row[SESSION] in doubted))
+            refused = await _refuse(conn, doubtful, shard, ttl_hours)
+            inserted += _count(await conn.execute(_SQL["store"]))
     return CommitResult(inserted, refused)
 
 
-async def _refuse(conn: Connection, shard: int, ttl_hours: int) -> list[tuple[int, int, int, Reject]]:
-    """Takes what may not be stored out of the staging table. The fence is held."""
-    doubtful = [row["session_id"] for row in await conn.fetch(_SQL["doubtful"], shard, ttl_hours)]
-    if not doubtful:
-        return []
+async def _commit_staged(
+    conn: Connection, batch: bytes, parties: list[Parties] | None, shard: int, ttl_hours: int
+) -> CommitResult:
+    """PostgreSQL takes the bytes apart; what is there already stays as it is (G2).
+
+    `parties`: who is in the batch; `None`: nobody knows, and every row is judged.
+    """
+    async with conn.transaction(isolation="read_committed"):
+        # Staged before the fence is taken: a writer that is slow to send holds up nobody.
+        await _stage(conn, batch)
+        doubtful = await _hold_and_doubt(conn, parties or [], shard, ttl_hours)
+        refused: list[Refused] = []
+        if doubtful or parties is None:
+            refused = await _refuse(conn, None if parties is None else doubtful, shard, ttl_hours)
+        inserted = _count(await conn.execute(_SQL["store"]))
+    return CommitResult(inserted, refused)
+
+
+async def _hold_and_doubt(conn: Connection, parties: list[Parties], shard: int, ttl_hours: int) -> list[int]:
+    """Takes the fence; then the sessions of which not every row may surely be stored."""
+    await conn.execute(_SQL["look_up_by_key"])
+    await hold_shared(conn, shard)
+    return [
+        row["session_id"]
+        for party in parties
+        for row in await conn.fetch(_SQL["doubtful"], shard, ttl_hours, *party)
+    ]
+
+
+async def _stage(conn: Connection, batch: bytes) -> None:
+    await conn.execute(_SQL["make_staging"])
+    await _copy(conn, _STAGING, batch, schema="pg_temp")
+
+
+async def _refuse(conn: Connection, sessions: list[int] | None, shard: int, ttl_hours: int) -> list[Refused]:
+    """Takes what may not be stored of these sessions (of all) out of the staging table. The fence is held."""
     refused = []
     for session_id, user_id, recorded_at, reason in await conn.fetch(
-        _SQL["refuse"], shard, ttl_hours, doubtful
+        _SQL["refuse"], shard, ttl_hours, sessions
     ):
         if reason == "shard":
             raise ValueError(f"a row of session {session_id} is not of shard {shard}")
@@ -155,26 +201,15 @@ async def _refuse(conn: Connection, shard: int, ttl_hours: int) -> list[tuple[in
     return refused
 
 
-async def _copy_all(conn: Connection, copied: bytes) -> int | None:
-    """Copies a batch that passed as a whole straight into the table; `None` if a row was there already.
+async def _copy(conn: Connection, table: str, batch: bytes, schema: str | None = None) -> int:
+    async def whole() -> AsyncIterator[bytes]:
+        yield COPY_HEADER + batch + COPY_TRAILER
 
-    The same bytes a second time cost less than INSERT … SELECT: PostgreSQL inserts copied rows many at once.
-    """
-    try:
-        async with conn.transaction():
-            return _count(
-                await conn.copy_to_table(
-                    "party_positions", columns=_COLUMNS, format="binary", source=_whole(copied)
-                )
-            )
-    except asyncpg.UniqueViolationError:
-        return None
+    return _count(
+        await conn.copy_to_table(table, schema_name=schema, columns=_COLUMNS, format="binary", source=whole())
+    )
 
 
 def _count(status: str) -> int:
     """The number at the end of `COPY 7` and `INSERT 0 7`."""
     return int(status.rpartition(" ")[2])
-
-
-async def _whole(copied: bytes) -> AsyncIterator[bytes]:
-    yield copied

@@ -1,9 +1,12 @@
-"""Which handshakes of the WebSocket are accepted: path, origin, subprotocol. Pure."""
+"""The WebSocket's handshake: bytes in, the answer out; path, origin and subprotocol must be right. Pure."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
@@ -13,6 +16,51 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 PATH = "/v1/stream"
+quiet = logging.getLogger("partyline.websocket.protocol")
+"""For `websockets`, which logs frames at DEBUG and parser errors with their bytes."""
+quiet.setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send back; with `accepted` the connection is open, else it is to be closed."""
+
+    response: bytes
+    accepted: bool
+    subprotocol: str | None = None
+    bearer: str = ""
+
+    def __repr__(self) -> str:  # the bearer is a token
+        return f"Answer(accepted={self.accepted})"
+
+
+class Handshake:
+    """One handshake. It is to be dropped with its answer: its headers weigh as much as a connection."""
+
+    __slots__ = ("_origins", "_protocol")
+
+    def __init__(self, subprotocols: Sequence[str], origins: frozenset[str]) -> None:
+        self._origins = origins
+        self._protocol = ServerProtocol(
+            select_subprotocol=select_subprotocol,
+            subprotocols=[cast(Subprotocol, name) for name in subprotocols],
+            logger=quiet,
+        )
+
+    def receive(self, data: bytes) -> Answer | None:
+        """The answer, once the request is whole; `None` before and after that."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            if isinstance(event, Request):
+                response = answer(protocol, event, self._origins)
+                protocol.send_response(response)
+                said = b"".join(protocol.data_to_send())
+                if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+                    return Answer(said, accepted=False)
+                subprotocol = response.headers.get("Sec-WebSocket-Protocol")
+                return Answer(said, True, subprotocol, bearer(event.headers))
+        return None if protocol.parser_exc is None else Answer(b"", accepted=False)
 
 
 def answer(protocol: ServerProtocol, request: Request, origins: frozenset[str]) -> Response:

@@ -28,7 +28,7 @@ class Outbox:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
-        self._control: deque[bytes] = deque()
+        self._control: deque[bytes] | None = None  # made when one waits: an empty one takes 760 bytes
         self._bytes = 0
         self.paused = False
         self.ack: int | None = None
@@ -50,6 +50,8 @@ class Outbox:
         if not self.paused:
             self._write(frame)
             return
+        if self._control is None:
+            self._control = deque()
         if len(self._control) >= CONTROL_BOUND or self._bytes + len(frame) > CONTROL_BYTES:
             raise Overflow
         self._control.append(frame)
@@ -68,6 +70,7 @@ class Outbox:
             self._write(frame)
         if self.paused:
             return None, None
+        self._control = None
         ack, self.ack = self.ack, None
         behind, self.behind_since = self.behind_since, None
         return ack, behind

@@ -1,29 +1,24 @@
 """The gateway's WebSocket: a protocol class that uvicorn hands an upgraded connection to.
 
 Bytes in, whole messages out to a `Peer`; prepared frames in, bytes out. The ordinary data frame takes a
-short path; the handshake, control frames, fragments and everything odd go through `websockets`' sans-I/O
-`ServerProtocol`, which is only ever fed whole frames. It knows nothing of parties or messages.
+short path; closes, fragments and everything odd go through `websockets`' sans-I/O `Protocol`, which is
+only ever fed whole frames. It knows nothing of parties or messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any, cast
 
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import State
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol, Side, State
 from websockets.speedups import apply_mask
-from websockets.typing import Subprotocol
 
 from protocol.close_codes import CloseCode
 from protocol.limits import MAX_FRAME_BYTES
 from server.frames import BINARY_FIN, CONTROL_BYTES, MASKED, PING_FIN, PONG_FIN, TEXT_FIN, frame_size
-from server.handshake import answer, bearer, select_subprotocol
+from server.handshake import Handshake, quiet
 from server.peer import NOBODY, Peer
 from server.slots import Slots
 
@@ -31,9 +26,6 @@ CLOSE_TIMEOUT_S = 3.0
 """How long the other side has to answer a close frame, or to take its last bytes."""
 WRITE_HIGH_WATER_BYTES = 16 * 1024
 """Unsent bytes at which a connection counts as slow: a few frames, beside the kernel's own buffer."""
-
-_quiet = logging.getLogger("partyline.websocket.protocol")
-_quiet.setLevel(logging.CRITICAL)  # websockets logs frames at DEBUG and parser errors with their bytes
 
 
 class WebSocket(asyncio.Protocol):
@@ -43,8 +35,8 @@ class WebSocket(asyncio.Protocol):
         "_connections",
         "_data_byte",
         "_fragments",
+        "_handshake",
         "_need",
-        "_origins",
         "_peer",
         "_skip",
         "_slots",
@@ -70,14 +62,9 @@ class WebSocket(asyncio.Protocol):
         self._peer = peer
         self._slots = slots
         self._connections = connections
-        self._origins = origins
         self._transport: asyncio.Transport | None = None
-        self._ws = ServerProtocol(
-            select_subprotocol=select_subprotocol,
-            subprotocols=[cast(Subprotocol, name) for name in subprotocols],
-            max_size=None,  # frames are measured here, before they are whole
-            logger=_quiet,
-        )
+        self._handshake: Handshake | None = Handshake(subprotocols, origins)
+        self._ws: Protocol | None = None
         self._fragments: bytearray | None = None
         self._data_byte = TEXT_FIN
         self._tail = bytearray()
@@ -125,9 +112,10 @@ class WebSocket(asyncio.Protocol):
         if not self.open:
             return
         self.open = False
-        if self._ws.state is State.OPEN:
-            self._ws.send_close(code, reason)
-            self._flush()
+        library = self._library()
+        if library.state is State.OPEN:
+            library.send_close(code, reason)
+            self._flush(library)
         if not self.reading and self._transport is not None and not self._transport.is_closing():
             self.reading = True  # to read the answer
             self._transport.resume_reading()
@@ -150,8 +138,8 @@ class WebSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self._slots.read()
-        if not self.open and self._ws.state is State.CONNECTING:
-            self._handshake(data)
+        if self._handshake is not None:
+            self._shake(self._handshake, data)
             return
         if self._skip:
             skipped = min(self._skip, len(data))
@@ -188,10 +176,8 @@ class WebSocket(asyncio.Protocol):
             if ordinary and self.open:
                 key = pos + header - 4
                 self._peer.received(apply_mask(data[pos + header : stop], data[key : key + 4]))
-            else:
-                self._odd(data[pos:stop])
-                if self._ws.state is State.CLOSED or self._ws.parser_exc is not None:
-                    return end
+            elif not self._odd(data[pos:stop]):
+                return end
             pos = stop
         self._need = 0
         return pos
@@ -219,47 +205,46 @@ class WebSocket(asyncio.Protocol):
         """uvicorn stops."""
         if self.open:
             self._peer.draining()
-        elif self._ws.state is State.CONNECTING and self._transport is not None:
+        elif self._handshake is not None and self._transport is not None:
             self._transport.close()
 
     # --- the unusual ------------------------------------------------------------------------------
 
-    def _handshake(self, data: bytes) -> None:
-        self._ws.receive_data(data)
-        for event in self._ws.events_received():
-            if isinstance(event, Request):
-                self._answer(event)
-        if self._ws.parser_exc is not None and self._transport is not None:
-            self._transport.close()
-
-    def _answer(self, request: Request) -> None:
-        response = answer(self._ws, request, self._origins)
-        self._ws.send_response(response)
-        self._flush()
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            if self._transport is not None:
-                self._transport.close()
+    def _shake(self, handshake: Handshake, data: bytes) -> None:
+        answer, transport = handshake.receive(data), self._transport
+        if answer is None or transport is None or transport.is_closing():
             return
-        self.open = True
-        subprotocol = response.headers.get("Sec-WebSocket-Protocol")
-        text = self._peer.opened(self, subprotocol, bearer(request.headers))
+        transport.write(answer.response)
+        if not answer.accepted:
+            transport.close()
+            return
+        self._handshake, self.open = None, True
+        text = self._peer.opened(self, answer.subprotocol, answer.bearer)
         self._data_byte = TEXT_FIN if text else BINARY_FIN
 
-    def _odd(self, frame: bytes) -> None:
-        """A whole frame that is not the ordinary one."""
+    def _library(self) -> Protocol:
+        """`websockets`' state of this connection: most never need one."""
+        if self._ws is None:
+            self._ws = Protocol(Side.SERVER, max_size=None, logger=quiet)  # frames are measured here
+        return self._ws
+
+    def _odd(self, frame: bytes) -> bool:
+        """A whole frame that is not the ordinary one. False: nothing after it counts."""
         if self.open and frame[0] == PING_FIN and MASKED <= frame[1] <= MASKED + CONTROL_BYTES:
             if self._writable:  # a pong to who does not read would wait without bound
                 pong = bytes((PONG_FIN, frame[1] - MASKED))
                 self.write(pong + apply_mask(frame[6:], frame[2:6]))
-            return
-        self._ws.receive_data(frame)
-        for event in self._ws.events_received():
+            return True
+        library = self._library()
+        library.receive_data(frame)
+        for event in library.events_received():
             if isinstance(event, Frame) and self.open:
                 self._data(event)
-        self._flush()
-        if self._ws.state is not State.OPEN and self.open:  # the other side closes, or broke the protocol
+        self._flush(library)
+        if library.state is not State.OPEN and self.open:  # the other side closes, or broke the protocol
             self._peer_gone()
             self._arm(CLOSE_TIMEOUT_S)
+        return library.state is not State.CLOSED and library.parser_exc is None
 
     def _data(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
@@ -277,13 +262,12 @@ class WebSocket(asyncio.Protocol):
             whole, self._fragments = bytes(self._fragments), None
             self._peer.received(whole)
 
-    def _flush(self) -> None:
-        """Writes what `ServerProtocol` wants to say; an empty chunk means: close."""
-        transport = self._transport
+    def _flush(self, library: Protocol) -> None:
+        """Writes what the library wants to say; an empty chunk means: close."""
+        chunks, transport = library.data_to_send(), self._transport
         if transport is None or transport.is_closing():
-            self._ws.data_to_send()
             return
-        for chunk in self._ws.data_to_send():
+        for chunk in chunks:
             if chunk:
                 transport.write(chunk)
             else:

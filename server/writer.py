@@ -2,8 +2,8 @@
 
 Entries are read through a consumer group and stay pending until their rows are committed, so a writer
 that dies loses nothing; after any failure it begins with what is pending, and what another writer has
-read and left it takes over. Rows are never looked at: they come packed for COPY, and PostgreSQL decides
-which of them are refused.
+read and left it takes over. Rows come packed for COPY; this module never looks at them, and PostgreSQL
+decides which of them are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from db.fence import SHARDS
 from db.positions import commit_rows
-from server.flusher import Refusals, commits_channel, encode_commit, stream_key
+from server.batches import Refusals
+from server.flusher import commits_channel, encode_commit, stream_key
 
 GROUP = "writers"
 ENTRIES_A_ROUND = 256
@@ -115,11 +116,16 @@ class Writer:
                 raise
             await self._make_groups()
             return
-        was_pending, self._pending = self._pending, False
-        for stream, entries in _streams(found):
-            if entries:
-                self._pending = was_pending
-                await self._take(int(stream.rsplit(b":", 1)[1]), entries)
+        taken = [(int(stream.rsplit(b":", 1)[1]), entries) for stream, entries in _streams(found) if entries]
+        self._pending = self._pending and bool(taken)
+        # As many shards at once as the pool has connections: they share no fence and no row. Each is
+        # finished, also when another fails.
+        outcomes = await asyncio.gather(
+            *(self._take(shard, entries) for shard, entries in taken), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def _claim(self) -> None:
         """Now and then: takes over what another writer left. Should it be alive, the rows are there (G2)."""

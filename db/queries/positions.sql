@@ -10,50 +10,63 @@ CREATE TEMPORARY TABLE IF NOT EXISTS party_positions_staged (
     precision     precision_level NOT NULL
 ) ON COMMIT DELETE ROWS
 
+-- name: look_up_by_key
+-- For this transaction: plans are kept, and one that was made while a table was small would read all of it
+-- once it is large.
+SELECT set_config('enable_seqscan', 'off', true)
+
 -- name: doubtful
--- Sessions of which not every staged row may surely be stored now; most often none. $1: the shard whose fence
--- is held, $2: hours that the server keeps. One look at a session and its members settles all its rows: by
--- their finest, first and last. It may doubt too much, never too little; `refuse` has the last word.
--- LATERAL with OFFSET 0 makes it look-ups by key, however large the tables are and whatever the planner
--- believes of a staging table that was empty a moment ago. A session's first minute counts as a whole:
--- a rough row bears the time of its 60-second beat, which may lie before the start.
+-- Sessions of which not every row of one label may surely be stored now; most often none. $1: the shard whose
+-- fence is held, $2: hours that the server keeps, $3: the label, $4: sessions, $5: of each its first time,
+-- $6 and $7: where its users begin and end in $8, $9: how many different users these are, $10: the last time
+-- of all. Times are microseconds since 2000. One look at a session and its members settles all its rows, and
+-- all users are looked up in one go; one user that does not fit puts everybody in doubt. It may doubt too
+-- much, never too little; `refuse` has the last word.
+-- LATERAL with OFFSET 0 makes it look-ups by key, whatever the planner believes of the arrays. A session's
+-- first minute counts as a whole: a rough row bears the time of its 60-second beat, which may lie before the
+-- start.
+WITH all_users AS MATERIALIZED (
+    SELECT $8::text::bigint[] AS ids
+)
 SELECT p.session_id
 FROM (
-    SELECT session_id, array_agg(DISTINCT user_id) AS users, min(precision) AS finest,
-        min(recorded_at) AS first, max(recorded_at) AS last
-    FROM pg_temp.party_positions_staged
-    GROUP BY session_id
+    SELECT b.session_id, (SELECT ids FROM all_users)[b.begins:b.ends] AS users,
+        timestamptz '2000-01-01 00:00:00+00' + b.first * INTERVAL '1 microsecond' AS first
+    FROM unnest($4::text::bigint[], $5::text::bigint[], $6::text::integer[], $7::text::integer[]) AS b (session_id, first, begins, ends)
+    OFFSET 0
 ) p
 LEFT JOIN LATERAL (
-    SELECT p.finest >= s.precision
+    SELECT $3::precision_level >= s.precision
         AND NOT coalesce((s.options ->> 'live_only')::boolean, false)
         AND p.first >= now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer))
         AND p.first >= date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00') AS fits,
         (
             SELECT count(*)
             FROM party_members m
-            JOIN LATERAL (
-                SELECT FROM users u
-                WHERE u.id = m.user_id AND u.erased_at IS NULL AND u.location_opt_in
-                    AND p.finest >= u.privacy_level
-                OFFSET 0
-            ) u ON true
-            WHERE m.session_id = s.id AND m.user_id = ANY (p.users) AND p.finest >= m.precision
-        ) AS fitting_users
+            WHERE m.session_id = s.id AND m.user_id = ANY (p.users) AND $3::precision_level >= m.precision
+        ) AS fitting_members
     FROM party_sessions s
     WHERE s.id = p.session_id
     OFFSET 0
 ) v ON true
 WHERE (
-    p.session_id & 7 = $1::integer AND v.fits AND v.fitting_users = cardinality(p.users)
-    AND p.last <= now() + INTERVAL '1 hour'
+    p.session_id & 7 = $1::integer AND v.fits AND v.fitting_members = cardinality(p.users)
+    AND (
+        SELECT count(*) = $9::integer
+        FROM users u
+        WHERE u.id = ANY ((SELECT ids FROM all_users)::bigint[]) AND u.erased_at IS NULL AND u.location_opt_in
+            AND $3::precision_level >= u.privacy_level
+    )
+    AND timestamptz '2000-01-01 00:00:00+00' + $10::bigint * INTERVAL '1 microsecond' <= now() + INTERVAL '1 hour'
 ) IS NOT TRUE
 
 -- name: refuse
 -- Takes out of the staging table what may not be stored now, and returns it with the reason. $1 and $2 as
--- above, $3: the sessions in doubt. The verdict is made once for each member, then each row held against it.
+-- above, $3: the sessions in doubt, null for all. The verdict is made once for each member, then each row held
+-- against it.
 WITH person AS MATERIALIZED (
-    SELECT DISTINCT session_id, user_id FROM pg_temp.party_positions_staged WHERE session_id = ANY ($3::bigint[])
+    SELECT DISTINCT session_id, user_id FROM pg_temp.party_positions_staged
+    WHERE $3::bigint[] IS NULL OR session_id = ANY ($3)
 ), verdict AS MATERIALIZED (
     SELECT p.session_id, p.user_id, v.allowed, v.live_only, v.oldest
     FROM person p

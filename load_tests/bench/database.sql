@@ -1,17 +1,32 @@
 -- The statements of the database's part. Run by the owner of a `partyline up` of our own, never of another.
 
--- name: backdate
--- The load's sessions began six days ago, so that rows of past days are taken.
-UPDATE party_sessions SET started_at = now() - INTERVAL '6 days 12 hours'
+-- name: crowd
+-- $1 members in parties of five, as the gateway would have stored them six days ago.
+WITH people AS (
+    INSERT INTO users (location_opt_in) SELECT true FROM generate_series(1, $1::integer) RETURNING id
+), numbered AS (
+    SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM people
+), parties AS (
+    INSERT INTO party_sessions (host_user_id, started_at, sharable_token, precision, options)
+    SELECT id, now() - INTERVAL '6 days 12 hours', sha256(('party ' || id)::bytea), 'exact',
+        '{"tick_ms": 1000, "live_only": false, "ttl_hours": 168, "max_members": 50, "rough_cell_m": 500}'
+    FROM numbered WHERE n % 5 = 0
+    RETURNING id, host_user_id
+)
+INSERT INTO party_members (session_id, user_id, member_no, role, display_name, token_digest, precision, joined_at)
+SELECT p.id, m.id, m.n % 5 + 1, CASE m.n % 5 WHEN 0 THEN 'host' ELSE 'member' END, 'of the benchmark',
+    sha256(('member ' || m.id)::bytea), 'exact', now() - INTERVAL '6 days 12 hours'
+FROM parties p
+JOIN numbered h ON h.id = p.host_user_id
+JOIN numbered m ON m.n / 5 = h.n / 5
+
+-- name: analyze
+-- What autovacuum would do in a minute.
+ANALYZE users, party_sessions, party_members
 
 -- name: members
--- Who may have rows, at most $1 of them.
-SELECT m.session_id, m.user_id
-FROM party_members m
-JOIN party_sessions s ON s.id = m.session_id
-WHERE s.status = 'live' AND m.left_at IS NULL
-ORDER BY m.session_id, m.user_id
-LIMIT $1
+-- Who of the crowd there is.
+SELECT session_id, user_id FROM party_members WHERE display_name = 'of the benchmark' ORDER BY session_id, user_id
 
 -- name: count
 -- Rows from $1 to before $2.
@@ -28,6 +43,12 @@ FROM generate_series(0, $2::integer - 1) w, generate_series(1, $3::integer) m
 -- Rows from $1 to before $2, one by one.
 DELETE FROM party_positions WHERE recorded_at >= $1 AND recorded_at < $2
 
+-- name: chunk
+-- The table of the chunk of the day from $1 to $2.
+SELECT format('%I.%I', chunk_schema, chunk_name)
+FROM timescaledb_information.chunks
+WHERE hypertable_name = 'party_positions' AND range_start = $1 AND range_end = $2
+
 -- name: drop
 -- The chunk of the day from $1 to $2.
 SELECT count(*) FROM drop_chunks('party_positions', newer_than => $1::timestamptz, older_than => $2::timestamptz)
@@ -35,3 +56,15 @@ SELECT count(*) FROM drop_chunks('party_positions', newer_than => $1::timestampt
 -- name: checkpoint
 -- So that nobody pays for the pages that another has written.
 CHECKPOINT
+
+-- name: pass_by
+-- Waits while somebody holds the chunk of the day from $1 to $2 against readers.
+SELECT FROM party_positions WHERE recorded_at >= $1 AND recorded_at < $2 LIMIT 1
+
+-- name: waits
+-- Whether process $1 waits for a lock.
+SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)
+
+-- name: drop_oldest_expired_chunk
+-- As the keeper drops: one chunk that is older than $1 hours, counted and recorded.
+SELECT dropped_rows FROM drop_oldest_expired_chunk($1)

@@ -18,7 +18,7 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from load_tests.bench.database import copy_rows_s, days_ago, drop_and_delete_s, writer_rows_s
+from load_tests.bench.database import copy_rows_s, days_ago, remove_day, writer_rows_s
 from load_tests.bench.partyline_round import PartylineRound
 from load_tests.bench.peers import measure_peer
 from load_tests.bench.phone import LoadError
@@ -117,12 +117,17 @@ class Run:
             redis = Redis.from_url(redis_url)
             try:
                 if last:
-                    drop_s, statement_s, delete_s = await drop_and_delete_s(
-                        database, days_ago(now, 3), self.plan.drop_rows
-                    )
-                    results.add(OURS, "drop", drop_s)
-                    results.add(OURS, "drop_statement", statement_s)
-                    results.add(OURS, "delete", delete_s)
+                    witness = await asyncpg.connect(database_url)
+                    try:
+                        days = (days_ago(now, 3), days_ago(now, 5))
+                        removal = await remove_day(database, witness, days, self.plan.drop_rows)
+                    finally:
+                        await witness.close(timeout=10)
+                    results.add(OURS, "drop", removal.drop_s)
+                    results.add(OURS, "drop_waited", removal.drop_waited_s)
+                    results.add(OURS, "keeper", removal.keeper_s)
+                    results.add(OURS, "delete", removal.delete_s)
+                    results.add(OURS, "delete_vacuum", removal.delete_s + removal.vacuum_s)
                 results.add(OURS, "copy_rate", await copy_rows_s(database, days_ago(now, 5), rows))
                 party.end()
                 rate = await writer_rows_s(database, redis, party.writer, days_ago(now, 4), rows)

@@ -186,6 +186,7 @@ async def test_who_left_or_was_kicked_or_ended_keeps_earlier_rows(writer, gatewa
 async def test_only_what_all_three_allow_is_stored(writer, gateway, superuser):
     party = await make_party(gateway)
     levels = ("exact", "rough", "private", "not opted in")
+    last = window()
     for n, (session, own, level) in enumerate(itertools.product(Precision, Precision, levels)):
         await superuser.execute("UPDATE party_sessions SET precision = $1", session.value)
         await superuser.execute("UPDATE party_members SET precision = $1", own.value)
@@ -196,7 +197,7 @@ async def test_only_what_all_three_allow_is_stored(writer, gateway, superuser):
         )
         coarsest = max(session.coarseness, own.coarseness, {"exact": 0, "rough": 1}.get(level, 2))
         for precision, allowed in ((Precision.EXACT, coarsest == 0), (Precision.ROUGH, coarsest <= 1)):
-            at = window(5000 * (2 * n + precision.coarseness))
+            at = last - 5000 * (2 * n + precision.coarseness)
             result = await commit(writer, party, row(party, at=at, precision=precision.value))
             assert result.inserted == allowed, (session, own, level, precision)
             assert [why for *_, why in result.refused] == ([] if allowed else [Reject.PRECISION])
@@ -292,6 +293,135 @@ async def test_private_is_never_stored_however_it_is_packed(writer, superuser, g
     with pytest.raises(asyncpg.CheckViolationError):
         await commit(writer, party, POISON["private"](party))
     assert await count(superuser) == 0
+
+
+# --- the short way: what may surely be stored is not staged -------------------------------------
+
+
+async def parties_of_one_shard(gateway, many):
+    found = [await make_party(gateway, name=f"p{n}") for n in range(8 * many)]
+    return [party for party in found if party.shard == found[0].shard][:many]
+
+
+async def test_a_session_in_doubt_holds_up_nobody_of_its_batch(writer, gateway, superuser):
+    open_one, tightened = await parties_of_one_shard(gateway, 2)
+    await sessions.set_session_precision(gateway, tightened.id, Precision.ROUGH)
+    at = window()
+    result = await commit(
+        writer,
+        open_one,
+        row(tightened, at=at),
+        row(open_one, at=at),
+        row(tightened, at=at - 5000, precision="rough", acc=None),
+        row(open_one, at=at - 5000, acc=None),
+    )
+    assert result == positions.CommitResult(3, [(tightened.id, tightened.guest, at, Reject.PRECISION)])
+    stored = await superuser.fetch("SELECT session_id, precision::text FROM party_positions ORDER BY 1")
+    assert [tuple(found) for found in stored] == [
+        (open_one.id, "exact"),
+        (open_one.id, "exact"),
+        (tightened.id, "rough"),
+    ]
+    assert await writer.fetchval("SHOW enable_seqscan") == "on"
+
+
+async def test_of_a_doubtful_window_the_first_row_stays_too(writer, superuser, party):
+    at = window()
+    rows = [row(party, at=at, lat=lat) for lat in (2.0, 1.0)]
+    result = await commit(writer, party, *rows, row(party, who=404))
+    assert (result.inserted, len(result.refused)) == (1, 1)
+    assert await superuser.fetchval("SELECT ST_Y(loc) FROM party_positions") == 2.0
+
+
+CHANGES = st.tuples(
+    st.integers(0, 2),
+    st.sampled_from(
+        [
+            "UPDATE party_sessions SET precision = 'rough' WHERE id = $1 AND $2 > 0",
+            "UPDATE party_sessions SET options = options || '{\"live_only\": true}' WHERE id = $1 AND $2 > 0",
+            "UPDATE party_members SET precision = 'rough' WHERE session_id = $1 AND user_id = $2",
+            "UPDATE party_members SET precision = 'private' WHERE session_id = $1 AND user_id = $2",
+            "UPDATE users SET privacy_level = 'rough' WHERE id = $2 AND $1 > 0",
+            "UPDATE users SET location_opt_in = false WHERE id = $2 AND $1 > 0",
+        ]
+    ),
+)
+RESET = """
+    UPDATE party_sessions SET precision = 'exact', options = options - 'live_only';
+    UPDATE party_members SET precision = 'exact';
+    UPDATE users SET privacy_level = 'exact', location_opt_in = true;
+    DELETE FROM party_positions
+"""
+AGES_MS = (0, 5000, 50_000, 30 * 60_000, 90 * 60_000, 3 * HOUR_MS, 30 * 24 * HOUR_MS, -2 * HOUR_MS, None)
+"""None: before 2000."""
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(CHANGES, max_size=2),
+    hours=st.sampled_from([1, TTL_HOURS, TTL_HOURS]),
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([0, 0, 1, 1, 2, 2, 3]),
+            st.sampled_from([True, True, False]),
+            st.sampled_from(AGES_MS) | st.sampled_from(AGES_MS[:3]),
+            st.sampled_from(["exact", "exact", "rough"]),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+)
+def test_the_short_way_decides_as_row_by_row(changes, hours, rows, shard_loop):
+    """Law: whatever is allowed, and whatever comes, the same rows are stored and refused on both ways."""
+
+    async def check(writer, superuser, parties):
+        await superuser.execute(RESET)
+        for n, change in changes:
+            await superuser.execute(change, parties[n].id, parties[n].guest)
+        now = window()
+        batch = [
+            pack_row(
+                parties[n].id if n < 3 else parties[0].id,
+                (parties[n].guest if guest else parties[n].host) if n < 3 else parties[1].guest,
+                900_000_000_000 if ago is None else now - ago, 0, 1.0, 2.0, None, precision,
+            )
+            for n, guest, ago, precision in rows
+        ]  # fmt: skip
+        outcomes = []
+        shard = parties[0].shard
+        for way in (
+            commit_rows(writer, batch, shard=shard, ttl_hours=hours),
+            positions._commit_staged(writer, b"".join(batch), None, shard, hours),
+        ):
+            result = await way
+            stored = await superuser.fetch("SELECT * FROM party_positions ORDER BY 1, 2, 3")
+            outcomes.append((result.inserted, sorted(result.refused), stored))
+            await superuser.execute("DELETE FROM party_positions")
+        assert outcomes[0] == outcomes[1]
+
+    shard_loop(check)
+
+
+@pytest.fixture
+def shard_loop(role_url, migrated_database):
+    """As `database_loop`, with three parties of one shard; the third began an hour ago."""
+    with asyncio.Runner() as runner:
+
+        async def begin():
+            gateway = await asyncpg.connect(role_url("gateway"))
+            parties = await parties_of_one_shard(gateway, 3)
+            await gateway.close()
+            superuser = await asyncpg.connect(migrated_database)
+            await superuser.execute(
+                "UPDATE party_sessions SET started_at = now() - interval '1 hour' WHERE id = $1",
+                parties[2].id,
+            )
+            return await asyncpg.connect(role_url("writer")), superuser, parties
+
+        writer, superuser, parties = runner.run(begin())
+        yield lambda check: runner.run(check(writer, superuser, parties))
+        runner.run(writer.close())
+        runner.run(superuser.close())
 
 
 # --- the fence -------------------------------------------------------------------------------
