@@ -5,6 +5,7 @@ Raises `CannotStart` with one sentence; no token and no answer of the server is 
 
 from __future__ import annotations
 
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -16,6 +17,9 @@ from protocol.precision import Precision
 
 ANSWER_S = 15.0
 """Seconds that the server has to answer."""
+CONNECTIONS = 8
+"""Calls at once, at most."""
+_JSON = {"Content-Type": "application/json"}
 
 
 class Host(msgspec.Struct):
@@ -67,40 +71,85 @@ def stream_url(base: str) -> str:
     return "ws" + base.removeprefix("http") + "/v1/stream"
 
 
+class CallFailed(Exception):
+    """A host's call did not work; the text is short, for a count: `http 503`, `http no answer`."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__("http no answer" if status is None else f"http {status}")
+        self.may_pass = status is None or status >= 500 or status in (408, 429)
+        """Whether the same call may work later."""
+
+
+class PartyHttp:
+    """Calls to one server over a few connections that stay open. A context: they are closed at its end."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self._client = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False, limits=limits)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def create(self, *, display_name: str, precision: Precision, options: Options) -> Party:
+        """Make a session as a guest host. Raises `CannotStart`."""
+        body = msgspec.json.encode(_Wanted(display_name, precision, options))
+        base = self._base
+        try:
+            answer = await self._client.post(f"{base}/v1/sessions", content=body, headers=_JSON)
+        except httpx.TimeoutException:
+            raise CannotStart(
+                f"The server at {base} did not answer in {ANSWER_S:.0f} s; look at its /readyz."
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL):
+            raise CannotStart(
+                f"No server answers at {base}; start one with `partyline up`, or give its address with --url."
+            ) from None
+        if answer.status_code != httpx.codes.CREATED:
+            raise CannotStart(_refusal(base, answer.status_code))
+        try:
+            return msgspec.json.decode(answer.content, type=Party)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise CannotStart(
+                f"What answers at {base} is not Partyline, or another version of it; check --url."
+            ) from None
+
+    async def set_precision(self, party: Party, precision: Precision) -> None:
+        """The host sets the session's precision; returns when it holds. Raises `CallFailed`."""
+        await self._call("PATCH", party, msgspec.json.encode({"precision": precision}))
+
+    async def end(self, party: Party) -> None:
+        """The host ends the session, which may have ended before. Raises `CallFailed`."""
+        await self._call("DELETE", party, None)
+
+    async def _call(self, method: str, party: Party, body: bytes | None) -> None:
+        headers = _JSON | {"Authorization": f"Bearer {party.host.member_token}"}
+        url = f"{self._base}/v1/sessions/{party.session}"
+        try:
+            answer = await self._client.request(method, url, content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            raise CallFailed(None) from None
+        if not answer.is_success:
+            raise CallFailed(answer.status_code)
+
+
 async def create_party(base: str, *, display_name: str, precision: Precision, options: Options) -> Party:
-    """Make a session as a guest host. Raises `CannotStart`."""
-    body = msgspec.json.encode(_Wanted(display_name, precision, options))
-    try:
-        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
-            answer = await client.post(
-                f"{base}/v1/sessions", content=body, headers={"Content-Type": "application/json"}
-            )
-    except httpx.TimeoutException:
-        raise CannotStart(
-            f"The server at {base} did not answer in {ANSWER_S:.0f} s; look at its /readyz."
-        ) from None
-    except (httpx.HTTPError, httpx.InvalidURL):
-        raise CannotStart(
-            f"No server answers at {base}; start one with `partyline up`, or give its address with --url."
-        ) from None
-    if answer.status_code != httpx.codes.CREATED:
-        raise CannotStart(_refusal(base, answer.status_code))
-    try:
-        return msgspec.json.decode(answer.content, type=Party)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise CannotStart(
-            f"What answers at {base} is not Partyline, or another version of it; check --url."
-        ) from None
+    """Make one session as a guest host. Raises `CannotStart`."""
+    async with PartyHttp(base) as http:
+        return await http.create(display_name=display_name, precision=precision, options=options)
 
 
 def _refusal(base: str, status: int) -> str:
     match status:
         case 401 | 403:
             mend = "it does not let guests host: allow guests there (as `partyline up` does)"
-        case 404 | 405 | 501:
+        case _ if status < 400 or status in (404, 405, 501):
             mend = "it is not Partyline: check --url"
         case 400 | 422:
-            mend = "it does not allow these options: try without --ttl-hours, --rough-cell-m and --live-only"
+            mend = "it does not allow these session options: leave them at their defaults"
         case 429:
             mend = "too many sessions were made just now: wait a minute"
         case _:

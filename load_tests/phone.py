@@ -1,85 +1,98 @@
 """A phone on a real network: the sans-I/O client session, a WebSocket, and the patience to come back.
 
 Decides nothing about fixes: `ClientSession` does. Tokens travel in the first frame, never in a URL, and
-nothing of a frame is logged.
+nothing of a frame is logged. A phone has no task of its own while it is connected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    WebSocketException,
-)
-from websockets.typing import Subprotocol
-
+from load_tests.client_socket import CUT, NORMAL, PROTOCOL_ERROR, ClientSocket
+from load_tests.place import Place
 from protocol.client import ClientSession
 from protocol.client_events import Event, GiveUp, Welcomed
-from protocol.client_table import PeerMistake
+from protocol.client_table import PeerMistake, State
 from protocol.codec import Codec
 from protocol.limits import MAX_FIXES
+from protocol.messages import Leave, Share
 
-OPEN_S = 10.0
-CLOSE_S = 2.0
-PING_S = 20.0
-"""Pings keep the way open. A late pong means nothing: a server that holds us back reads no ping either."""
-MAX_SERVER_FRAME = 1024 * 1024
-"""Bytes of one frame of the server: a `welcome` of 500 members is about 100 KB."""
-
-CUT = 1006
-PROTOCOL_ERROR = 1002
-
-_LOG = logging.getLogger(__name__)
-_LOG.setLevel(logging.WARNING)  # below it websockets would log frames, and with them tokens
+IN_PARTY = (State.LIVE, State.HOLDING)
 
 
 class Phone:
-    """Keeps one member in a session until it is stopped or told not to come again."""
+    """Keeps one member in a session until it is stopped or told not to come again.
+
+    `where` is a `ws:` or `wss:` address, or its place. `seen` is told what the server said, `closed` the code
+    of each connection that ended, or never opened, without the owner's doing.
+    """
 
     def __init__(
         self,
         session: ClientSession,
         codec: Codec,
-        url: str,
+        where: str | Place,
         *,
         batch: int = 1,
         jitter: Callable[[], float],
         seen: Callable[[Event], None] = lambda _: None,
+        closed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.session = session
         self._codec = codec
-        self._url = url
+        self._place = Place.of(where) if isinstance(where, str) else where
         self._batch = min(max(batch, 1), MAX_FIXES)
         self._jitter = jitter
-        self._seen = seen
-        self._due = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._seen, self._closed = seen, closed
+        self._socket: ClientSocket | None = None
+        self._dialling: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Handle | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._gone: asyncio.Future[None] | None = None
+        self._fault: Exception | None = None
+        self._on = False
+        """Whether it is to be connected, or to come again."""
         self.welcomed = False
         self.gave_up: int | None = None
         """The close code after which the phone does not come again."""
         self.connections = 0
+        self.dialled_at = 0.0
+        """When it dialled last, by the loop's clock."""
+
+    # --- what the owner calls -----------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to connect. Needs a running loop; starting again does nothing."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        """Begin to connect, also after `cut`. Needs a running loop; starting again does nothing."""
+        if not self._on and self.gave_up is None:
+            self._on = True
+            self._dial()
+
+    def cut(self) -> None:
+        """The network is gone, or the app: no goodbye, and no coming again until `start`. Idempotent."""
+        self._on = False
+        self._stay_off()
+        if self._socket is not None:
+            self._socket.forsake()
+            self._socket = None
+            self.session.closed(CUT, asyncio.get_running_loop().time(), self._jitter())
+
+    def drop(self) -> None:
+        """The connection is cut; the phone notices, and comes again by its back-off."""
+        if self._socket is not None:
+            self._socket.abort()
 
     async def stop(self) -> None:
         """Leave the network; returns when that is done. May come twice, and before `start`."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled() and (error := self._task.exception()):
-            raise error
+        self._on = False
+        self._stay_off()
+        if self._socket is not None:
+            self._gone = asyncio.get_running_loop().create_future()
+            self._socket.close(NORMAL)
+            await self._gone
+        if self._fault is not None:
+            raise self._fault
 
     def offer(
         self,
@@ -92,10 +105,35 @@ class Phone:
         hdg: float | None = None,
         alt: float | None = None,
         bat: float | None = None,
-    ) -> None:
-        """Hand over a fix; it goes out as soon as it can. Raises `LocalMistake`."""
-        self.session.offer(at, lat, lon, acc=acc, spd=spd, hdg=hdg, alt=alt, bat=bat)
-        self._due.set()
+    ) -> int:
+        """Hand over a fix; it goes out as soon as it can. Returns its `seq`. Raises `LocalMistake`."""
+        seq = self.session.offer(at, lat, lon, acc=acc, spd=spd, hdg=hdg, alt=alt, bat=bat)
+        if self._flushing is None and self.in_party:
+            self._flushing = asyncio.get_running_loop().call_soon(self._send_due)
+        return seq
+
+    def say(self, message: Share | Leave) -> bool:
+        """Say what is no fix; whether it could be said now."""
+        if not self.ready or self._socket is None:
+            return False
+        self._send_due()  # what was offered before comes before
+        self._socket.send(self._codec.encode(message), text=self._codec.text)
+        return True
+
+    def read(self, yes: bool) -> None:
+        """Stop to read what the server sends, or go on."""
+        if self._socket is not None:
+            self._socket.read(yes)
+
+    @property
+    def in_party(self) -> bool:
+        """Whether what is offered goes out at once."""
+        return self.session.state in IN_PARTY
+
+    @property
+    def ready(self) -> bool:
+        """In the party, and the network takes what is sent."""
+        return self.in_party and self._socket is not None and self._socket.writes
 
     async def room(self, most: int) -> None:
         """Wait until fewer than `most` fixes are held, or the phone gave up."""
@@ -107,79 +145,105 @@ class Phone:
         while self.gave_up is None and not self.welcomed:
             await self._next_move()
 
-    async def _next_move(self) -> None:
-        self._moved.clear()
-        await self._moved.wait()
+    # --- what the socket tells ----------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            code = await self._one_connection()
-            verdict = self.session.closed(code, clock(), self._jitter())
-            if isinstance(verdict, GiveUp):
-                self.gave_up = verdict.code
-                self._moved.set()
-                return
-            await asyncio.sleep(verdict.after_s)
-
-    async def _one_connection(self) -> int:
-        """One connection, from its opening to its close code."""
-        try:
-            async with connect(
-                self._url,
-                subprotocols=[Subprotocol(self._codec.subprotocol)],
-                compression=None,
-                proxy=None,
-                open_timeout=OPEN_S,
-                close_timeout=CLOSE_S,
-                ping_interval=PING_S,
-                ping_timeout=None,
-                max_size=MAX_SERVER_FRAME,
-                logger=_LOG,
-            ) as socket:
-                if socket.subprotocol != self._codec.subprotocol:
-                    return PROTOCOL_ERROR
-                return await self._talk(socket)
-        except InvalidStatus as refused:
-            status = refused.response.status_code
-            return CUT if status >= 500 or status in (408, 429) else PROTOCOL_ERROR
-        except (InvalidMessage, OSError, EOFError):  # not there, or cut while opening
-            return CUT
-        except (InvalidHandshake, WebSocketException):
-            return PROTOCOL_ERROR
-
-    async def _talk(self, socket: ClientConnection) -> int:
+    def opened(self) -> None:
         self.connections += 1
-        sender: asyncio.Task[None] | None = None
-        try:
-            hello = self.session.connect(asyncio.get_running_loop().time())
-            await socket.send(hello, text=self._codec.text)
-            sender = asyncio.get_running_loop().create_task(self._send_due(socket))
-            while True:
-                for event in self.session.receive(await socket.recv(decode=False)):
-                    self.welcomed = self.welcomed or isinstance(event, Welcomed)
-                    self._seen(event)
-                self._due.set()
-                self._moved.set()
-        except ConnectionClosed as closed:
-            return CUT if closed.rcvd is None else closed.rcvd.code
-        except PeerMistake:
-            await socket.close(PROTOCOL_ERROR)
-            return PROTOCOL_ERROR
-        except asyncio.CancelledError:  # `stop`: without this the peer would read an internal error
-            await socket.close()
-            raise
-        finally:
-            if sender is not None:
-                sender.cancel()
-                await asyncio.wait([sender])
+        hello = self.session.connect(asyncio.get_running_loop().time())
+        self._socket.send(hello, text=self._codec.text)  # type: ignore[union-attr]
 
-    async def _send_due(self, socket: ClientConnection) -> None:
+    def received(self, payload: bytes) -> None:
         try:
-            while True:
-                while (frame := self.session.next_frame(self._batch)) is not None:
-                    await socket.send(frame, text=self._codec.text)
-                self._due.clear()
-                await self._due.wait()
-        except ConnectionClosed:
-            return  # the reader sees it too, and knows the code
+            for event in self.session.receive(payload):
+                self.welcomed = self.welcomed or isinstance(event, Welcomed)
+                self._seen(event)
+        except PeerMistake:
+            self._leave(PROTOCOL_ERROR)
+        except Exception as mistake:  # ours: whoever waits for the phone is told
+            self._fault = mistake
+            self._on = False
+            self._leave(PROTOCOL_ERROR)
+            about = {"message": "a phone met a mistake of ours", "exception": mistake}
+            asyncio.get_running_loop().call_exception_handler(about)
+        else:
+            self._send_due()
+            self._moved()
+
+    def writable(self) -> None:
+        self._send_due()
+
+    def lost(self, code: int) -> None:
+        self._socket = None
+        if self._gone is None:
+            self._over(code)
+        elif not self._gone.done():
+            self._gone.set_result(None)
+
+    # --- the parts of it ----------------------------------------------------------------------------------
+
+    def _dial(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.dialled_at = loop.time()
+        self._socket = ClientSocket(self._place.url, self._codec.subprotocol, self)
+        self._dialling = loop.create_task(self._connect(self._socket))
+
+    async def _connect(self, socket: ClientSocket) -> None:
+        try:
+            await self._place.dial(socket)
+        except OSError:  # TimeoutError is one
+            if self._socket is socket:
+                socket.forsake()
+                self.lost(CUT)
+        finally:
+            if self._dialling is asyncio.current_task():
+                self._dialling = None
+
+    def _over(self, code: int) -> None:
+        """A connection is over, or never was one."""
+        self._closed(code)
+        verdict = self.session.closed(code, asyncio.get_running_loop().time(), self._jitter())
+        if isinstance(verdict, GiveUp):
+            self.gave_up, self._on = verdict.code, False
+        elif self._on:
+            self._again = asyncio.get_running_loop().call_later(verdict.after_s, self._dial)
+        self._moved()
+
+    def _leave(self, code: int) -> None:
+        """End the connection for a reason of our own, and take that as its close code."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.dismiss(code)
+        self._over(code)
+
+    def _send_due(self) -> None:
+        self._flushing = None
+        socket = self._socket
+        while socket is not None and socket.writes:
+            frame = self.session.next_frame(self._batch)
+            if frame is None:
+                return
+            socket.send(frame, text=self._codec.text)
+
+    def _stay_off(self) -> None:
+        """No dialling any more, not now and not later."""
+        if self._again is not None:
+            self._again.cancel()
+        if self._dialling is not None:
+            self._dialling.cancel()
+            self._dialling = None
+            if self._socket is not None and not self._socket.open:
+                self._socket.forsake()
+                self._socket = None
+
+    def _moved(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def _next_move(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future

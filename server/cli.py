@@ -155,7 +155,7 @@ def gateway(port: Port = 8080, host: Host = "127.0.0.1") -> None:
 
     Example:  partyline gateway --host 0.0.0.0 --port 8080
     """
-    from server.gateway import run  # noqa: PLC0415
+    from server.serving import run  # noqa: PLC0415
 
     settings = _settings("gateway", "database_url", "redis_url", "mask_key")
     _check_port(host, port)

@@ -1,32 +1,22 @@
-"""The gateway process: wires its parts together, runs the clocked loops, serves one port.
-
-The only place that knows all parts. HTTP is Starlette's; the WebSocket goes past ASGI to our own
-protocol class, on the same port and loop.
-"""
+"""The gateway: wires its parts together and runs the clocked loops. The only place that knows all parts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import uvicorn
-import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from db.pool import connect
 from protocol.close_codes import CloseCode
-from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from protocol.messages import ClientMessage, End, Join, Kick, Resume, SetPrecision, Share
 from protocol.server import Refused, Step
-from server.api import make_app
 from server.auth import UserTokens
 from server.clock import SteadyClock
 from server.connection import Connection
@@ -36,10 +26,9 @@ from server.hub import Hub
 from server.lease import LEASE_MS, RENEW_MS, Lease
 from server.masking import MaskKey
 from server.registry import Registry
-from server.settings import Settings, require
+from server.settings import Settings
 from server.slots import Slots
 from server.steering import Steering
-from server.upgrade import websocket_factory
 
 DRAIN_S = 5.0
 """How long a stopping gateway waits for commits before it says goodbye."""
@@ -96,6 +85,7 @@ class Gateway:
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon
         )
         self.draining = False
+        self._held = False
         self._commands: set[asyncio.Task[None]] = set()
         self.slots.never_while(self._commands)
 
@@ -147,16 +137,34 @@ class Gateway:
     # --- loops ------------------------------------------------------------------------------------------
 
     async def run_clock(self) -> None:
-        """Ticks and sweeps."""
-        held = False
-        while True:
-            await asyncio.sleep(self.slots.left_s())
-            now_held = self.lease.held()
-            if now_held != held:
-                held = now_held
-                logger.warning("the lease is held" if held else "the lease is lost: positions are not sent")
-                self.hub.policy()
-            self.hub.run(self.hub.clock())
+        """Ticks and sweeps, slot by slot. A timer: a task that sleeps costs half as much again a wake-up."""
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[None] = loop.create_future()
+        timer: asyncio.TimerHandle | None = None
+
+        def beat() -> None:
+            nonlocal timer
+            try:
+                self._beat()
+            except Exception as error:
+                failed.set_exception(error)
+            else:
+                timer = loop.call_later(self.slots.left_s(), beat)
+
+        beat()
+        try:
+            await failed
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _beat(self) -> None:
+        held = self.lease.held()
+        if held != self._held:
+            self._held = held
+            logger.warning("the lease is held" if held else "the lease is lost: positions are not sent")
+            self.hub.policy()
+        self.hub.run(self.hub.clock())
 
     async def run_flushes(self) -> None:
         """Batches out."""
@@ -234,65 +242,3 @@ async def _supervised(loop: Coroutine[Any, Any, None]) -> None:
     except BaseException as error:
         logger.critical("a loop of the gateway died", extra={"error": type(error).__name__})
         raise SystemExit(1) from None
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, which drains the gateway before it closes connections."""
-
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
-        super().__init__(config)
-        self._gateway = gateway
-        gateway.slots.never_while(self.server_state.tasks)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the process with 0; uvicorn's own would raise them again at the end."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        for server in self.servers:
-            server.close()
-        await self._gateway.drain()
-        await super().shutdown(sockets)
-
-
-async def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Runs a gateway until SIGTERM or SIGINT."""
-    require(settings, "database_url", "redis_url", "mask_key")
-    pool = await connect(settings.database_url, min_size=1, max_size=8, application_name="partyline-gateway")
-    redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
-    gateway = Gateway(settings, pool, redis)
-    config = uvicorn.Config(
-        make_app(gateway),
-        host=host,
-        port=port,
-        ws=websocket_factory(  # type: ignore[arg-type]
-            lambda: Connection(gateway.hub),
-            slots=gateway.slots,
-            subprotocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
-            origins=settings.origins,
-        ),
-        http="h11",
-        loop="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        backlog=4096,
-    )
-    try:
-        async with gateway.running():
-            await _Server(config, gateway).serve()
-    finally:
-        await redis.aclose()
-        await pool.close()
-
-
-def run(settings: Settings, *, host: str, port: int) -> None:
-    """The process."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, host=host, port=port))

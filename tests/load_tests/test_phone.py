@@ -199,7 +199,6 @@ async def test_a_server_that_breaks_the_protocol_is_left_for_good() -> None:
         assert peer.socket.close_code == 1002
 
     async with peers(script) as (url, _), phone_at(url) as phone:
-        await phone.joined()
         phone.offer(AT, 1.0, 2.0)
         await phone.room(1)
         assert phone.gave_up == 1002

@@ -11,8 +11,8 @@ from db.embedded import Stack
 from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.precision import Precision
-from server.gateway import serve
 from server.lease import LEASE_MS
+from server.serving import serve
 from server.settings import Settings, SettingsError
 from server.writer import Writer
 from tests.server.lives import (
