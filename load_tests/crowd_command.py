@@ -120,7 +120,7 @@ def crowd(
             tracks=[str(path) for path in replay or []],
             workers=workers,
         )
-        run = asyncio.run(_run(plan, Path(scenario).stem, found.redis_url if found else ""))
+        run = asyncio.run(_run(plan, scenario, found.redis_url if found else ""))
         _tell(run)
         files.write(run, html, json_file, before)
     except (CannotStart, TrackError) as error:

@@ -286,6 +286,7 @@ def test_no_text_of_a_run_is_more_than_text() -> None:
         machine=HOSTILE,
         outcome=HOSTILE,
         tracks=[HOSTILE],
+        remarks=[HOSTILE],
         account=Account(1, 0, {HOSTILE: 1}),
         audited=Audited(
             1, violations=[Violation(HOSTILE, 1, 1, 1, HOSTILE)], broken={HOSTILE: 1}, note=HOSTILE
