@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +28,17 @@ from server.settings import Settings, require
 from server.upgrade import websocket_factory
 
 
+UNSENT_BYTES = 16 * 1024
+"""What a kernel keeps for who does not read, beside what is on its way: else it would be 200 KB of old
+positions, and the outbox would never see that a phone is slow (G6)."""
+
+
+def bound_unsent(fileno: int) -> None:
+    """Accepted sockets inherit it from the listening one."""
+    with socket.socket(fileno=os.dup(fileno)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which drains the gateway before it closes connections."""
 
@@ -41,6 +54,12 @@ class _Server(uvicorn.Server):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                bound_unsent(listening.fileno())
 
     async def shutdown(self, sockets: Any = None) -> None:
         for server in self.servers:
