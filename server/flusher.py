@@ -29,6 +29,8 @@ LOOKUPS = 64
 """Batches looked up at once."""
 BATCHES_A_FLUSH = 256
 """Stream entries handed over in one go; the rest waits for the next flush."""
+WINDOWS_A_STEP = 512
+"""Windows of all members close together: so many of them are handed over at once, and ticks go in between."""
 
 logger = logging.getLogger("partyline.flusher")
 
@@ -79,16 +81,19 @@ class Flusher:
 
     async def flush(self, *, everything: bool = False) -> None:
         """Hands over what is closed (or everything, when draining)."""
-        async with self._flushing:
-            hub, now_ms = self._hub, self._hub.clock()
-            closed = hub.windows.take_closed(now_ms, everything=everything)
-            hub.batches.collect(closed, now_ms)
-            try:
-                await self._hand_over(closed, now_ms)
-                self._mark(down=False)
-            except (RedisError, OSError):
-                self._mark(down=True)
-            hub.hold(now_ms)
+        while True:
+            async with self._flushing:
+                hub, now_ms = self._hub, self._hub.clock()
+                closed = hub.windows.take_closed(now_ms, everything=everything, most=WINDOWS_A_STEP)
+                hub.batches.collect(closed, now_ms)
+                try:
+                    await self._hand_over(closed, now_ms)
+                    self._mark(down=False)
+                except (RedisError, OSError):
+                    self._mark(down=True)
+                hub.hold(now_ms)
+                if self._down or len(closed) < WINDOWS_A_STEP:
+                    return
 
     async def _hand_over(self, closed: list[Window], now_ms: int) -> None:
         hub = self._hub
@@ -145,6 +150,7 @@ class Flusher:
                     async for message in pubsub.listen():
                         if message["type"] == "message":
                             self.committed(message["data"])
+                        await asyncio.sleep(0)  # commits come many at once: ticks go in between
             except (RedisError, OSError):
                 await asyncio.sleep(0.2)
 

@@ -137,21 +137,25 @@ class Gateway:
     # --- loops ------------------------------------------------------------------------------------------
 
     async def run_clock(self) -> None:
-        """Ticks and sweeps, slot by slot. A timer: a task that sleeps costs half as much again a wake-up."""
+        """Ticks and sweeps: as a slot begins, and by a timer when nothing is read (a task costs more)."""
         loop = asyncio.get_running_loop()
         failed: asyncio.Future[None] = loop.create_future()
         timer: asyncio.TimerHandle | None = None
 
         def beat() -> None:
-            nonlocal timer
             try:
                 self._beat()
             except Exception as error:
-                failed.set_exception(error)
-            else:
-                timer = loop.call_later(self.slots.left_s(), beat)
+                if not failed.done():
+                    failed.set_exception(error)
 
-        beat()
+        def turn() -> None:
+            nonlocal timer
+            beat()
+            timer = loop.call_later(self.slots.left_s(), turn)
+
+        self.slots.on_wake = beat
+        turn()
         try:
             await failed
         finally:

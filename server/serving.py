@@ -27,7 +27,6 @@ from server.gateway import Gateway
 from server.settings import Settings, require
 from server.upgrade import websocket_factory
 
-
 UNSENT_BYTES = 16 * 1024
 """What a kernel keeps for who does not read, beside what is on its way: else it would be 200 KB of old
 positions, and the outbox would never see that a phone is slow (G6)."""

@@ -18,7 +18,7 @@ _SLOT_NS = SLOT_MS * 1_000_000
 class Slots:
     """The rhythm of one event loop."""
 
-    __slots__ = ("_after_reads", "_armed", "_end_ns", "_now_ns", "_sleep", "_urgent")
+    __slots__ = ("_after_reads", "_armed", "_end_ns", "_now_ns", "_sleep", "_urgent", "on_wake")
 
     def __init__(
         self,
@@ -33,6 +33,8 @@ class Slots:
         self._after_reads = after_reads
         self._armed = False
         self._urgent: list[Collection[object]] = []
+        self.on_wake: Callable[[], None] = _nothing
+        """Called before the sockets are looked at: what is due by the clock waits for no reading."""
         self._end_ns = 0
         """When the slot ends in which the loop looked at its sockets last."""
 
@@ -57,3 +59,7 @@ class Slots:
             self._sleep(left_ns / 1e9)
         now_ns = self._now_ns()
         self._end_ns = now_ns - now_ns % _SLOT_NS + _SLOT_NS
+        self.on_wake()
+
+
+def _nothing() -> None: ...

@@ -96,15 +96,20 @@ class WindowBook:
         self._closing.setdefault(bucket, []).append(window)
         return window
 
-    def take_closed(self, now_ms: int, *, everything: bool = False) -> list[Window]:
-        """Windows whose time has passed (or all, when draining), now in flight."""
+    def take_closed(self, now_ms: int, *, everything: bool = False, most: int | None = None) -> list[Window]:
+        """Windows whose time has passed (or all, when draining), `most` at most, now in flight."""
         due = [bucket for bucket in self._closing if everything or bucket * _BUCKET_MS <= now_ms]
-        taken = []
+        taken: list[Window] = []
         for bucket in sorted(due):
-            for window in self._closing.pop(bucket):
-                if window.state is WindowState.OPEN:
+            waiting = self._closing[bucket]
+            while waiting and (most is None or len(taken) < most):
+                window = waiting.pop()
+                if window.state is _OPEN:
                     window.state = WindowState.IN_FLIGHT
                     taken.append(window)
+            if waiting:
+                break
+            del self._closing[bucket]
         return taken
 
     def settle(self, window: Window, refusal: Reject | None = None) -> None:

@@ -16,6 +16,7 @@ from protocol.precision import Precision
 from server.batches import Batch, Refusals
 from server.flusher import BATCHES_A_FLUSH, commits_channel, encode_commit, stream_key
 from server.snapshots import key, mask_key, read_snapshots
+from server.windows import WindowState
 from server.writer import Writer
 from tests.server.lives import (
     Hosted,
@@ -148,6 +149,19 @@ async def test_one_entry_a_flush_and_shard(life: Life) -> None:
         assert fields[b"g"].decode() == life.gateway.id
     await life.flush()
     assert life.hub.stats.batches == 8, "handed over twice"
+
+
+async def test_one_flush_hands_over_everything_in_steps(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of windows close together: between two steps the loop is free for ticks."""
+    monkeypatch.setattr("server.flusher.WINDOWS_A_STEP", 3)
+    hosted, ana = await party(life)
+    start = (now_ms() - 120_000) // 5000 * 5000
+    for seq in range(1, 11):
+        life.fix(ana, seq, start + seq * 5000)
+    await life.flush()
+    assert len(await entries(life, hosted)) == 4, "3 + 3 + 3 + 1"
+    assert {window.state for window in member_of(ana).windows.values()} == {WindowState.IN_FLIGHT}
+    assert life.hub.batches.unsent() == []
 
 
 async def test_an_entry_that_redis_lost_is_handed_over_again(

@@ -70,6 +70,14 @@ def test_it_looks_once_a_slot_and_never_sleeps_a_whole_one_away(turns: list[tupl
             assert loop.now_ns // SLOT_NS == begun // SLOT_NS + 1
 
 
+def test_what_is_due_is_done_before_the_sockets_are_looked_at_again() -> None:
+    loop, done = Loop(3 * SLOT_NS), list[int]()
+    loop.slots.on_wake = lambda: done.append(loop.now_ns)
+    loop.turn(1, 0)
+    loop.turn(9, 1_000)
+    assert done == [3 * SLOT_NS, 4 * SLOT_NS]
+
+
 def test_nobody_sleeps_while_a_command_is_under_way() -> None:
     loop, commands = Loop(3 * SLOT_NS), set[object]()
     loop.slots.never_while(commands)

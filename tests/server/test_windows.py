@@ -61,6 +61,19 @@ def test_draining_takes_everything_at_once() -> None:
     assert book.take_closed(NOW, everything=True) == windows
 
 
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=40), st.integers(1, 7))
+def test_steps_take_every_window_once_the_oldest_first(ages: list[int], most: int) -> None:
+    book, member = WindowBook(), make_member(make_session())
+    opened = {id(book.put(member, position(NOW - age * WINDOW_MS), NOW + 300 * age)) for age in ages}
+    steps = []
+    while taken := book.take_closed(NOW + 60_000, most=most):
+        steps.append(taken)
+    assert {id(window) for step in steps for window in step} == opened
+    assert [len(step) for step in steps[:-1]] == [most] * (len(steps) - 1)
+    closing = [window.opened_ms for step in steps for window in step]
+    assert closing == sorted(closing)
+
+
 def test_a_fix_for_a_window_in_flight_waits_for_that_row() -> None:
     book, member = WindowBook(), make_member(make_session())
     window = book.put(member, position(NOW), NOW)
