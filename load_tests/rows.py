@@ -1,7 +1,8 @@
-"""Counts a session's rows in PostgreSQL, past the server: the independent half of a replay's account."""
+"""A session's rows in PostgreSQL, past the server: what a replay counts, and an audit looks fixes up in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 import asyncpg
@@ -18,10 +19,15 @@ class CannotCount(Exception):
 
 async def count_rows(database_url: str, session: int) -> int:
     """The rows of the session now. Raises `CannotCount`."""
+    return int((await look_up(database_url, _QUERY, session))[0][0])
+
+
+async def look_up(database_url: str, query: str, session: int) -> Sequence[asyncpg.Record]:
+    """What a query of one session finds. Raises `CannotCount`."""
     try:
         connection = await asyncpg.connect(database_url, timeout=CONNECT_S)
         try:
-            return int(await connection.fetchval(_QUERY, session, timeout=ANSWER_S))
+            return await connection.fetch(query, session, timeout=ANSWER_S)
         finally:
             await connection.close(timeout=CONNECT_S)
     except (OSError, TimeoutError):
