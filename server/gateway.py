@@ -27,7 +27,7 @@ from server.lease import LEASE_MS, RENEW_MS, Lease
 from server.masking import MaskKey
 from server.registry import Registry
 from server.settings import Settings
-from server.slots import Slots
+from server.slots import Slots, nothing
 from server.steering import Steering
 
 DRAIN_S = 5.0
@@ -159,6 +159,7 @@ class Gateway:
         try:
             await failed
         finally:
+            self.slots.on_wake = nothing
             if timer is not None:
                 timer.cancel()
 

@@ -33,7 +33,7 @@ class Slots:
         self._after_reads = after_reads
         self._armed = False
         self._urgent: list[Collection[object]] = []
-        self.on_wake: Callable[[], None] = _nothing
+        self.on_wake: Callable[[], None] = nothing
         """Called before the sockets are looked at: what is due by the clock waits for no reading."""
         self._end_ns = 0
         """When the slot ends in which the loop looked at its sockets last."""
@@ -62,4 +62,5 @@ class Slots:
         self.on_wake()
 
 
-def _nothing() -> None: ...
+def nothing() -> None:
+    """What is done as a slot begins when nobody has asked for more."""
