@@ -5,12 +5,12 @@ It holds tokens: it is written with mode 0600, whole or not at all, and shown no
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from load_tests.cannot_start import CannotStart
+from load_tests.whole_file import write_whole
 from protocol.precision import Precision
 
 
@@ -42,27 +42,9 @@ class SavedParty(msgspec.Struct):
         return f"SavedParty(session={self.session}, …)"
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all. Raises `CannotStart`."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CannotStart(
-            f"{path.name} cannot be written ({error.strerror}); name a file that you may write."
-        ) from None
-
-
 def save(path: Path, party: SavedParty) -> None:
     """Keep the party. Raises `CannotStart`."""
-    write_private(path, msgspec.json.encode(party))
+    write_whole(path, msgspec.json.encode(party))
 
 
 def load(path: Path) -> SavedParty:

@@ -16,7 +16,7 @@ from rich.console import Console
 from load_tests.account import ReplayAccount
 from load_tests.cannot_start import CannotStart
 from load_tests.endpoints import default_data_dir, find_http, read_endpoints
-from load_tests.party_file import load, save, write_private
+from load_tests.party_file import load, save
 from load_tests.party_http import base_url
 from load_tests.readings import Track, TrackError
 from load_tests.replay import Outcome, Play, Replay
@@ -24,6 +24,7 @@ from load_tests.replay_show import account_tables, progress, verdict
 from load_tests.rows import CannotCount, count_rows
 from load_tests.stopping import Stopped, stopped_by_signals, unless
 from load_tests.tracks import read_all
+from load_tests.whole_file import write_whole
 from protocol.codec import JSON, MSGPACK
 from protocol.limits import MAX_FIXES
 from protocol.options import RoughCell
@@ -107,7 +108,7 @@ def replay(
             console.print(table)
         typer.echo(verdict(account))
         if json_file is not None:
-            write_private(json_file, account.as_json())
+            write_whole(json_file, account.as_json())
     except Stopped:
         typer.echo("partyline: stopped before anything was sent.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -15,10 +15,10 @@ import typer
 
 from load_tests.cannot_start import CannotStart
 from load_tests.endpoints import default_data_dir, find_http, read_endpoints
-from load_tests.party_file import write_private
 from load_tests.party_http import base_url, create_party, stream_url
 from load_tests.party_walk import MAX_WALKERS, Walkers
 from load_tests.stopping import Stopped, stopped_by_signals, unless
+from load_tests.whole_file import write_whole
 from protocol.codec import JSON, MSGPACK, Codec
 from protocol.options import Options
 from protocol.precision import Precision
@@ -127,5 +127,5 @@ async def _make_party(base: str, count: int, invitation: Path | None) -> str:
         options=Options(max_members=max(50, count + 1)),
     )
     if invitation is not None:
-        write_private(invitation, msgspec.json.encode({"http": base, **msgspec.to_builtins(party)}))
+        write_whole(invitation, msgspec.json.encode({"http": base, **msgspec.to_builtins(party)}))
     return party.sharable_token

@@ -5,7 +5,6 @@ What goes wrong is one sentence with the mend (`CannotStart`); nothing of a file
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from load_tests.cannot_start import CannotStart
 from load_tests.report.figures import figures
 from load_tests.report.plausible import is_plausible
 from load_tests.run.notes import Run
+from load_tests.whole_file import SHARED, write_whole
 
 NEEDED = ("jinja2", "matplotlib")
 """What the page is made with; an extra, since a gateway has no use for it."""
@@ -39,11 +39,11 @@ def write(run: Run, html: Path | None, json: Path | None, baseline: Run | None) 
     """Write what is asked for, the JSON first. Raises `CannotStart`."""
     check(html, json)
     if json is not None:
-        _replace(json, as_json(run))
+        write_whole(json, as_json(run), SHARED)
     if html is not None:
         from load_tests.report.page import page  # noqa: PLC0415 - needs an extra, and a second to load
 
-        _replace(html, page(run, baseline).encode())
+        write_whole(html, page(run, baseline).encode(), SHARED)
 
 
 def as_json(run: Run) -> bytes:
@@ -75,18 +75,3 @@ def _foreign(path: Path) -> str:
         f"{path.name} is not a JSON report of this version of `partyline crowd`; "
         "run the earlier crowd again with --json, and give that file."
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            beside.write_bytes(data)
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CannotStart(
-            f"{path.name} cannot be written ({error.strerror}); name a file that you may write."
-        ) from None
