@@ -43,6 +43,8 @@ wal_level = minimal
 fsync = on
 full_page_writes = on
 synchronous_commit = on
+# When a row was committed: 10 bytes a transaction, none a row (the delay from fix to commit is asked of it).
+track_commit_timestamp = on
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'

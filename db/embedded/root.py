@@ -32,6 +32,7 @@ PACKAGES = (
     "postgresql-17-timescaledb",
     "postgresql-17-postgis-3",
     "postgresql-17-pgvector",
+    "postgresql-17-partman",
     "redis-server",
     "dash",  # initdb speaks to the server through a shell
 )
@@ -52,7 +53,7 @@ UNUSED = (
     "usr/include",
     "var/cache/*",
 )
-LAYOUT = 2
+LAYOUT = 3
 """Raised when what is built from the same packages changes, template included."""
 BUILD_BYTES = 1_000_000_000
 """What a build takes on the disk at its peak; half of it stays."""
