@@ -25,7 +25,10 @@ MINIMUM_VERSION = 150_000
 """PostgreSQL's `server_version_num`: 15, the product's base."""
 
 EXTENSIONS = ("timescaledb", "postgis")
-LOGIN_ROLES = ("partyline_gateway", "partyline_writer", "partyline_keeper", "partyline_reader")
+LOGIN_ROLES = tuple(
+    f"partyline_{name}"
+    for name in ("migrator", "gateway", "writer", "keeper", "reader", "backend", "analyst")
+)
 
 ADVISORY_KEY = 0x7061727479  # "party"
 TURN_TIMEOUT_S = 60

@@ -196,7 +196,8 @@ def migrate(
 ) -> None:
     """Brings the database up to date; PARTYLINE_DATABASE_URL names an owner's login.
 
-    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_… and …_READER_… set the roles' passwords.
+    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_…, …_READER_…, …_BACKEND_…, …_ANALYST_… and …_MIGRATOR_… set
+    the roles' passwords.
 
     Examples:  partyline migrate   |   partyline migrate --sql
     """
@@ -210,9 +211,9 @@ def migrate(
         before = migrations.current(settings.database_url)
         migrations.upgrade(settings.database_url, to)
         passwords = {
-            f"partyline_{role}": password
-            for role in ("gateway", "writer", "keeper", "reader")
-            if (password := os.environ.get(f"PARTYLINE_{role.upper()}_PASSWORD"))
+            role: password
+            for role in migrations.LOGIN_ROLES
+            if (password := os.environ.get(f"{role.upper()}_PASSWORD"))
         }
         if passwords:
             migrations.set_role_passwords(settings.database_url, passwords)

@@ -92,7 +92,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
-_ELSEWHERE = {"sharable_token", "gateway_password", "writer_password", "keeper_password", "reader_password"}
+_ELSEWHERE = {
+    "sharable_token",
+    *(
+        f"{role}_password"
+        for role in ("migrator", "gateway", "writer", "keeper", "reader", "backend", "analyst")
+    ),
+}
 """Read by single commands, not settings of a process."""
 
 

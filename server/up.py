@@ -63,7 +63,7 @@ class Up:
         migrate.upgrade(self.stack.database_url)
         migrate.set_role_passwords(
             self.stack.database_url,
-            {f"partyline_{role}": self._secrets.get(role) for role in (*_ROLES, "reader")},
+            {role: self._secrets.get(role.removeprefix("partyline_")) for role in migrate.LOGIN_ROLES},
         )
         for name in _ROLES:
             self.start_process(name)

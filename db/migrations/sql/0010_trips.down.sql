@@ -1,0 +1,10 @@
+SET LOCAL ROLE partyline_owner;
+DROP INDEX party_sessions_trip;
+ALTER TABLE party_sessions DROP CONSTRAINT party_sessions_trip_fkey;
+REVOKE SELECT (trip_id) ON party_sessions FROM partyline_views;
+REVOKE SELECT (id, category, district) ON places FROM partyline_views;
+COMMENT ON COLUMN party_sessions.trip_id IS 'The trip it belongs to; a foreign key once trips are here';
+DROP TABLE trip_cache;
+DROP TABLE trip_nodes;
+DROP TABLE trips;
+RESET ROLE;

@@ -1,0 +1,13 @@
+SET LOCAL ROLE partyline_owner;
+DROP FUNCTION decide_tag_review;
+DROP FUNCTION propose_tag;
+DROP FUNCTION set_tag;
+DROP TABLE tag_reviews;
+DROP TABLE tag_thresholds;
+DROP TABLE feature_store.user_trip_features;
+DROP SCHEMA feature_store;
+DROP TABLE external_conditions;
+DROP TABLE raw_ingestion.places;
+DROP SCHEMA raw_ingestion;
+DROP TABLE ingestion_jobs;
+RESET ROLE;
