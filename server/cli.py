@@ -196,8 +196,8 @@ def migrate(
 ) -> None:
     """Brings the database up to date; PARTYLINE_DATABASE_URL names an owner's login.
 
-    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_…, …_READER_…, …_BACKEND_…, …_ANALYST_… and …_MIGRATOR_… set
-    the roles' passwords.
+    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_…, …_READER_…, …_BACKEND_…, …_ANALYST_… and
+    …_MIGRATOR_… set the roles' passwords.
 
     Examples:  partyline migrate   |   partyline migrate --sql
     """

@@ -259,7 +259,8 @@ def test_everything_has_a_comment(migrated_database):
         """
         SELECT c.relname, a.attname FROM pg_class c
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+        WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+            AND c.relnamespace::regnamespace::text NOT IN ('partman', '_timescaledb_internal')
             AND c.relowner::regrole::text LIKE 'partyline%'
             AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)
         UNION ALL
