@@ -96,7 +96,14 @@ def up(
         where.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         _fail(f"{where} cannot be used: {error.strerror}; name another --data-dir")
-    running = Up(data_dir=where, host=host, port=port, demo=demo, say=lambda text: typer.echo(text, err=True))
+    running = Up(
+        data_dir=where,
+        host=host,
+        port=port,
+        demo=demo,
+        partitions=settings.partitions,
+        say=lambda text: typer.echo(text, err=True),
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # also where a shell had it ignored
     code = 0
@@ -206,10 +213,11 @@ def migrate(
     settings = _settings("migrate", *(() if sql else ("database_url",)))
     try:
         if sql:
-            typer.echo(migrations.review_sql(settings.database_url or "postgresql", to))
+            reviewed = settings.database_url or "postgresql"
+            typer.echo(migrations.review_sql(reviewed, to, partitions=settings.partitions))
             return
         before = migrations.current(settings.database_url)
-        migrations.upgrade(settings.database_url, to)
+        migrations.upgrade(settings.database_url, to, partitions=settings.partitions)
         passwords = {
             role: password
             for role in migrations.LOGIN_ROLES

@@ -44,6 +44,8 @@ class Settings:
     ttl_hours: int = 168
     """How long rows are kept; chunks past it are dropped."""
     keeper_interval_s: int = 60
+    partitions: str = "auto"
+    """What a new database's positions are made as; `auto`: a hypertable where TimescaleDB is loaded, else native."""
     backlog_rows: int = 200_000
     """Rows a gateway keeps waiting for PostgreSQL before it holds."""
     max_connections: int = 20_000
@@ -117,6 +119,7 @@ _FORMS = {
     "jwks_url": "https://host/path",
     "jwt_secret": "32 characters or more",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
+    "partitions": "auto, hypertable or native",
 }
 
 
@@ -154,4 +157,6 @@ def _well_formed(name: str, text: str) -> bool:
         return len(text) >= 32
     if name == "log_level":
         return text in ("DEBUG", "INFO", "WARNING", "ERROR")
+    if name == "partitions":
+        return text in ("auto", "hypertable", "native")
     return True

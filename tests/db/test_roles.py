@@ -12,6 +12,7 @@ from db import migrate, positions, sessions
 from db.pool import DatabaseUnavailable, connect
 from protocol.messages import Reject
 from protocol.precision import Precision
+from tests.conftest import NATIVE
 from tests.db.conftest import HOUR_MS, TTL_HOURS, make_party, window
 
 NAMES = ("migrator", "gateway", "writer", "keeper", "reader", "backend", "analyst")
@@ -61,10 +62,10 @@ PRIVILEGES: dict[str, dict[str, set[str]]] = {
 FUNCTIONS = {
     "migrator": set(),
     "gateway": {"erase_user", "hold_user", "party_track", "take_fence"},
-    "writer": {"coarsest_of"},
+    "writer": {"coarsest_of", "positions_begin"},
     "keeper": {
         *("drop_oldest_expired_chunk", "flag_expired", "positions_state", "record_failed_drop"),
-        *("delete_expired_doodles", "drop_oldest_expired_month"),
+        *("delete_expired_doodles", "drop_oldest_expired_month", "make_partitions_ahead"),
     },
     "reader": {"coarsest_of", "acting_user"},
     "backend": {
@@ -100,7 +101,10 @@ REFUSED = {
         "DELETE FROM party_sessions",
         "DELETE FROM party_members",
         "SELECT * FROM drop_oldest_expired_chunk(1)",
-        "SELECT drop_chunks('party_positions', older_than => now())",
+        "SELECT drop_positions_chunk('party_positions')",
+        "SELECT * FROM positions_chunks()",
+        "SELECT partman.run_maintenance()",
+        "SELECT * FROM partman.part_config",
         "CREATE TABLE mine (a int)",
         "CREATE TEMP TABLE mine (a int)",
         "SET ROLE partyline_owner",
@@ -118,13 +122,19 @@ REFUSED = {
         "SELECT erase_user(1)",
         "SELECT * FROM party_track(1, NULL, now(), now(), 1)",
         "SELECT take_fence(1)",
-        "SELECT drop_chunks('party_positions', older_than => now())",
+        "SELECT drop_positions_chunk('party_positions')",
+        "SELECT * FROM positions_chunks()",
+        "SELECT partman.run_maintenance()",
+        "SELECT * FROM partman.part_config",
         "CREATE TABLE mine (a int)",
     ),
     "keeper": (
         "SELECT * FROM party_positions",
         "DELETE FROM party_positions",
-        "SELECT drop_chunks('party_positions', older_than => now())",
+        "SELECT drop_positions_chunk('party_positions')",
+        "SELECT * FROM positions_chunks()",
+        "SELECT partman.run_maintenance()",
+        "SELECT * FROM partman.part_config",
         "DROP TABLE party_positions",
         "SELECT * FROM party_sessions",
         "SELECT * FROM users",
@@ -155,6 +165,9 @@ REFUSED = {
         "SELECT * FROM party_track(1, NULL, now(), now(), 1)",
         "SELECT erase_user(1)",
         "SELECT * FROM positions_state()",
+        "SELECT make_partitions_ahead()",
+        "SELECT positions_begin()",
+        "SELECT * FROM partman.part_config",
         "CREATE TABLE mine (a int)",
         "CREATE TEMP TABLE mine (a int)",
         "SET ROLE partyline_views",
@@ -300,16 +313,43 @@ async def test_what_a_role_may_not_do_is_refused(name, login):
     assert allowed == []
 
 
+@pytest.mark.skipif(NATIVE, reason="there is no TimescaleDB in the database")
+@pytest.mark.parametrize("name", NAMES)
+async def test_no_role_drops_with_timescaledb_s_own_function(name, login, writer, party):
+    await store(writer, party)
+    connection = await login(name)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetch(
+            "SELECT drop_chunks('party_positions', older_than => now() + INTERVAL '9 days')"
+        )
+
+
 async def test_no_role_reads_a_chunk(login, superuser, writer, party):
     await store(writer, party)
-    chunks = await superuser.fetch("SELECT show_chunks('party_positions')::text AS chunk")
+    chunks = await superuser.fetch("SELECT chunk::text FROM positions_chunks()")
     assert chunks
     for name in NAMES:
         connection = await login(name)
         for (chunk,) in chunks:
-            for statement in (f"SELECT * FROM {chunk}", f"DELETE FROM {chunk}", f"DROP TABLE {chunk}"):
+            for statement in (
+                f"SELECT * FROM {chunk}",
+                f"DELETE FROM {chunk}",
+                f"DROP TABLE {chunk}",
+            ):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await connection.fetch(statement)
+
+
+@pytest.mark.skipif(
+    not NATIVE, reason="a hypertable's chunks have its grants, and the writer's INSERT is one"
+)
+async def test_no_role_has_a_grant_on_a_partition(superuser, writer, party):
+    await store(writer, party)
+    granted = "SELECT count(*) FROM pg_class WHERE relispartition AND relacl IS NOT NULL"
+    assert await superuser.fetchval(granted) == 0
+    [(chunk,), *_] = await superuser.fetch("SELECT chunk::text FROM positions_chunks()")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await writer.execute(f"INSERT INTO {chunk} DEFAULT VALUES")
 
 
 async def test_statistics_show_nobody_a_place_or_a_person(login, superuser, writer, party):
@@ -318,7 +358,7 @@ async def test_statistics_show_nobody_a_place_or_a_person(login, superuser, writ
     for name in NAMES:
         connection = await login(name)
         shown = await connection.fetch(
-            "SELECT tablename, attname FROM pg_stats WHERE tablename = 'party_positions'"
+            "SELECT tablename, attname FROM pg_stats WHERE tablename LIKE 'party\\_positions%'"
             " OR tablename LIKE '\\_hyper%' OR attname IN ('email', 'display_name', 'token_digest')"
         )
         assert shown == [], name
@@ -330,7 +370,7 @@ async def test_there_are_no_statistics_of_places_at_all(superuser, writer, party
     kept = await superuser.fetch(
         "SELECT tablename, attname FROM pg_stats WHERE schemaname IN ('public', '_timescaledb_internal') AND ("
         " attname IN ('loc', 'email', 'password_hash', 'display_name', 'token_digest', 'sharable_token')"
-        " OR (attname = 'user_id' AND (tablename = 'party_positions' OR tablename LIKE '\\_hyper%')))"
+        " OR (attname = 'user_id' AND (tablename LIKE 'party\\_positions%' OR tablename LIKE '\\_hyper%')))"
     )
     assert kept == []
 
