@@ -9,7 +9,16 @@ import os
 
 from alembic import context
 
-from db.migrate import ADVISORY_KEY, LOCK_TIMEOUT_S, TURN_TIMEOUT_S, MigrationError, check_server, engine_of
+from db.migrate import (
+    ADVISORY_KEY,
+    LOCK_TIMEOUT_S,
+    TURN_TIMEOUT_S,
+    MigrationError,
+    check_extensions,
+    check_revision,
+    check_server,
+    engine_of,
+)
 
 
 def take_turn() -> None:
@@ -36,11 +45,13 @@ def run_online() -> None:
     try:
         with engine.connect() as connection:
             check_server(connection)
+            check_extensions(connection)
             context.configure(connection=connection, transaction_per_migration=False)
             with context.begin_transaction():
                 take_turn()
+                check_revision(connection)  # now: the migrator before us may have been a newer one
                 context.run_migrations()
-            # The check above has opened the transaction, so closing it is ours too.
+            # The checks above have opened the transaction, so closing it is ours too.
             connection.commit()
     finally:
         engine.dispose()
