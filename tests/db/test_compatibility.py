@@ -46,9 +46,8 @@ def test_a_database_at_two_revisions_is_left_as_it_was(migrated_database):
         connection.execute("INSERT INTO alembic_version VALUES ('0001')")
     before = ask(migrated_database, SHAPE)
     for call in CALLS.values():
-        with pytest.raises(migrate.MigrationError) as caught:
+        with pytest.raises(migrate.MigrationError, match=r"at 0001 and \d{4} at once: delete the wrong row"):
             call(migrated_database)
-        assert "\n" not in str(caught.value)
     assert ask(migrated_database, SHAPE) == before
 
 

@@ -80,10 +80,11 @@ async def test_a_database_that_was_taken_down_is_refused(database):
         await connection.close()
 
 
-async def test_a_lost_connection_is_not_an_old_database(gateway):
-    gateway.terminate()
+async def test_a_lost_connection_is_not_an_old_database(migrated_database):
+    connection = await asyncpg.connect(migrated_database)
+    connection.terminate()
     with pytest.raises(DatabaseUnavailable):
-        await require_revision(gateway)
+        await require_revision(connection)
 
 
 async def test_every_statement_works_on_the_needed_revision(database):

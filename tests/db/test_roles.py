@@ -18,12 +18,17 @@ NAMES = ("gateway", "writer", "keeper", "reader")
 
 PRIVILEGES = {
     "gateway": {
+        "alembic_version": {"SELECT"},
         "party_sessions": {"SELECT"},
         "party_members": {"SELECT"},
     },
-    "writer": {"party_positions": {"INSERT"}},
-    "keeper": {"retention_runs": {"SELECT"}},
-    "reader": {"retention_runs": {"SELECT"}, "party_positions_visible": {"SELECT"}},
+    "writer": {"alembic_version": {"SELECT"}, "party_positions": {"INSERT"}},
+    "keeper": {"alembic_version": {"SELECT"}, "retention_runs": {"SELECT"}},
+    "reader": {
+        "alembic_version": {"SELECT"},
+        "retention_runs": {"SELECT"},
+        "party_positions_visible": {"SELECT"},
+    },
 }
 FUNCTIONS = {
     "gateway": {"erase_user", "hold_user", "party_track", "take_fence"},

@@ -76,10 +76,8 @@ def test_a_database_at_a_revision_that_is_not_known(
     assert (good, said in text) == (fits, True), text
 
 
-def test_a_login_that_may_not_read_the_revision(
-    role_url: Callable[[str], str], migrated_database: str
-) -> None:
-    with psycopg.connect(migrated_database) as connection:
+def test_a_login_that_may_not_read_the_revision(role_url: Callable[[str], str], party_database: str) -> None:
+    with psycopg.connect(party_database) as connection:
         connection.execute("REVOKE SELECT ON alembic_version FROM partyline_keeper")
     text, good = database_finding(role_url("keeper"))
     assert not good

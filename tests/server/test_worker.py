@@ -110,9 +110,9 @@ PROCESSES = {
 
 @pytest.mark.parametrize("name", PROCESSES)
 async def test_a_process_does_not_start_on_a_database_that_is_older_than_it_needs(
-    role_url: Callable[[str], str], migrated_database: str, redis_url: str, tmp_path: Path, name: str
+    role_url: Callable[[str], str], party_database: str, redis_url: str, tmp_path: Path, name: str
 ) -> None:
-    with psycopg.connect(migrated_database) as connection:
+    with psycopg.connect(party_database) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     settings = {"database_url": role_url(name), "redis_url": redis_url, "mask_key": "5a" * 32}
     log = tmp_path / "log"
@@ -126,9 +126,9 @@ async def test_a_process_does_not_start_on_a_database_that_is_older_than_it_need
 
 
 async def test_a_keeper_works_on_a_database_that_is_newer(
-    role_url: Callable[[str], str], migrated_database: str, tmp_path: Path
+    role_url: Callable[[str], str], party_database: str, tmp_path: Path
 ) -> None:
-    with psycopg.connect(migrated_database) as connection:
+    with psycopg.connect(party_database) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     port, log = free_port(), tmp_path / "log"
     with process(log, "keeper", "--metrics-port", str(port), database_url=role_url("keeper")) as keeper:
