@@ -21,8 +21,8 @@ def unknown_revision(revisions: Collection[str], known: Collection[str]) -> str 
     """Why a database at these revisions (the rows of alembic_version) is not ours to touch, or `None`."""
     if len(revisions) > 1:
         return (
-            f"the database says that it is at {' and '.join(sorted(revisions))} at once: delete the wrong row "
-            "of alembic_version (nothing was changed)"
+            f"the database says that it is at {' and '.join(sorted(revisions))} at once: "
+            "delete the wrong row of alembic_version (nothing was changed)"
         )
     foreign = sorted(set(revisions) - set(known))
     if not foreign:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = (ROOT / ".github" / "pull_request_template.md").read_text(encoding="utf-8")
 PARTS = {
     title: " ".join(text.split())
-    for title, text in re.findall(r"^## (.+)\n(.*?)(?=^## |\Z)", TEMPLATE, re.MULTILINE | re.DOTALL)
+    for title, text in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TEMPLATE, re.MULTILINE | re.DOTALL)
 }
 
 ASKED = {
