@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -39,6 +41,20 @@ def test_a_database_of_a_newer_partyline_is_left_as_it_was(newer_database, call)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert ask(newer_database, SHAPE) == before
     assert ask(newer_database, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_a_newer_partyline_that_migrates_first_is_noticed(migrated_database):
+    with psycopg.connect(migrated_database) as newer, ThreadPoolExecutor(1) as thread:
+        newer.execute("SELECT pg_advisory_xact_lock(%s)", [migrate.ADVISORY_KEY])
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+        older = thread.submit(migrate.downgrade, migrated_database, "base")
+        while not ask(migrated_database, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            assert not older.done(), older.exception()
+        newer.commit()
+        with pytest.raises(
+            migrate.MigrationError, match="at revision 9999, which this Partyline does not know"
+        ):
+            older.result()
 
 
 def test_a_database_at_two_revisions_is_left_as_it_was(migrated_database):
