@@ -18,6 +18,8 @@ lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/squawk 'db/migrations/sql/**/*.sql'
+	$(VENV)/bin/squawk --config .squawk-down.toml 'db/migrations/sql/**/*.down.sql'
 
 install: $(STAMP)
 

@@ -14,12 +14,14 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import sql
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db.address import place
+from db.compatibility import outdated_extension, unknown_revision
 
 MINIMUM_VERSION = 150_000
 """PostgreSQL's `server_version_num`: 15, the product's base."""
@@ -126,6 +128,30 @@ def check_server(connection: Connection, partitions: str) -> None:
         raise MigrationError(reason)
 
 
+def check_extensions(connection: Connection) -> None:
+    """Raises `MigrationError` when an extension is older than our SQL needs."""
+    found = connection.execute(
+        text("SELECT name, installed_version, default_version FROM pg_available_extensions")
+    )
+    reason = outdated_extension({name: (there, offered) for name, there, offered in found}, EXTENSIONS)
+    if reason:
+        raise MigrationError(reason)
+
+
+def known_revisions() -> list[str]:
+    """The migrations that this code has, the newest first."""
+    scripts = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def check_revision(connection: Connection) -> None:
+    """Raises `MigrationError` when the database is at a revision that this code does not know."""
+    heads = MigrationContext.configure(connection).get_current_heads()
+    reason = unknown_revision(heads, known_revisions())
+    if reason:
+        raise MigrationError(reason)
+
+
 def upgrade(url: str, revision: str = "head", *, partitions: str | None = None) -> None:
     """Brings the database up to the revision. Raises `MigrationError`.
 
@@ -144,8 +170,8 @@ def review_sql(
 ) -> str:
     """The SQL that an upgrade would run, for review: what `alembic upgrade --sql` writes.
 
-    With `auto` partitions the database decides where it is run. Of an empty database for the word `postgresql`; of a given database, from where it is now, for a URL.
-    Raises `MigrationError`.
+    With `auto` partitions the database decides where it is run. Of an empty database for the word
+    `postgresql`; of a given database, from where it is now, for a URL. Raises `MigrationError`.
     """
     span = revision
     if url_or_dialect != "postgresql":
@@ -162,13 +188,17 @@ def review_sql(
 
 
 def current(url: str) -> str | None:
-    """The revision a database is at; `None` before the first. Raises `MigrationError`."""
+    """The revision a database is at; `None` before the first. Raises `MigrationError`, also for one that this
+    code does not know."""
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
+            check_revision(connection)
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
         raise MigrationError(_sentence(error)) from None
+    except CommandError as error:
+        raise MigrationError(str(error)) from None
     finally:
         engine.dispose()
 

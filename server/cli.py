@@ -60,9 +60,12 @@ def _settings(process: str, *needed: str) -> Settings:
 
 def _run(work: Callable[[], None]) -> None:
     from db.pool import DatabaseUnavailable  # noqa: PLC0415
+    from db.revision import DatabaseOutdated  # noqa: PLC0415
 
     try:
         work()
+    except DatabaseOutdated as error:
+        _fail(str(error), 1)
     except DatabaseUnavailable as error:
         _fail(f"{error}; is it running, and is PARTYLINE_DATABASE_URL right?")
     except OSError as error:

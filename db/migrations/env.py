@@ -15,6 +15,8 @@ from db.migrate import (
     LOCK_TIMEOUT_S,
     TURN_TIMEOUT_S,
     MigrationError,
+    check_extensions,
+    check_revision,
     check_server,
     check_word,
     engine_of,
@@ -53,11 +55,13 @@ def run_online() -> None:
     try:
         with engine.connect() as connection:
             check_server(connection, partitions)
+            check_extensions(connection)
             context.configure(connection=connection, transaction_per_migration=False)
             with context.begin_transaction():
                 take_turn(partitions)
+                check_revision(connection)  # now: the migrator before us may have been a newer one
                 context.run_migrations()
-            # The check above has opened the transaction, so closing it is ours too.
+            # The checks above have opened the transaction, so closing it is ours too.
             connection.commit()
     finally:
         engine.dispose()

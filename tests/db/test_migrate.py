@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -70,11 +71,10 @@ def test_up_down_up_comes_to_the_same(database):
 
 def test_each_step_goes_down_and_up(database):
     migrate.upgrade(database)
-    head = int(migrate.current(database))
-    for number in range(head, 0, -1):
-        migrate.downgrade(database, f"{number - 1:04d}" if number > 1 else "base")
-        migrate.upgrade(database, f"{number:04d}")
-        migrate.downgrade(database, f"{number - 1:04d}" if number > 1 else "base")
+    for revision, below in pairwise([*migrate.known_revisions(), "base"]):
+        migrate.downgrade(database, below)
+        migrate.upgrade(database, revision)
+        migrate.downgrade(database, below)
     assert ours(database) == []
 
 
