@@ -65,7 +65,8 @@ FUNCTIONS = {
     "writer": {"coarsest_of", "positions_begin"},
     "keeper": {
         *("drop_oldest_expired_chunk", "flag_expired", "positions_state", "record_failed_drop"),
-        *("delete_expired_doodles", "drop_oldest_expired_month", "make_partitions_ahead"),
+        *("delete_expired_doodles", "drop_oldest_expired_month"),
+        *("maintain_partitions", "make_partitions_ahead"),
     },
     "reader": {"coarsest_of", "acting_user"},
     "backend": {

@@ -62,6 +62,7 @@ $$;
 COMMENT ON FUNCTION drop_oldest_expired_chunk IS 'For the keeper: drops the oldest chunk whose rows are all past ttl_hours, and returns its record; nothing when there is none';
 
 DROP FUNCTION make_partitions_ahead;
+DROP FUNCTION maintain_partitions;
 DROP FUNCTION drop_positions_chunk;
 DROP FUNCTION make_positions_chunks;
 DROP FUNCTION positions_begin;

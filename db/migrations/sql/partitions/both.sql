@@ -59,7 +59,7 @@ $$;
 
 -- Days between the oldest chunk and today that are missing are made too (the keeper was away for long); a day
 -- that was dropped never comes back. pg_partman leaves tables alone that are not ours, and so do we.
-CREATE FUNCTION make_partitions_ahead() RETURNS void
+CREATE FUNCTION maintain_partitions() RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC'
     AS $$
 DECLARE
@@ -93,8 +93,22 @@ BEGIN
     END LOOP;
 END
 $$;
+COMMENT ON FUNCTION maintain_partitions IS 'What make_partitions_ahead() does, with the owner''s rights';
+
+-- pg_partman sets the search_path for the session and puts back the one it found, which is the owner's function's:
+-- what the caller had is put back here.
+CREATE FUNCTION make_partitions_ahead() RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    AS $$
+DECLARE
+    callers text := pg_catalog.current_setting('search_path');
+BEGIN
+    PERFORM public.maintain_partitions();
+    PERFORM pg_catalog.set_config('search_path', callers, false);
+END
+$$;
 COMMENT ON FUNCTION make_partitions_ahead IS 'For the keeper: makes the partitions that the coming days and months need; at once when nothing is missing';
-GRANT EXECUTE ON FUNCTION make_partitions_ahead TO partyline_keeper;
+GRANT EXECUTE ON FUNCTION maintain_partitions, make_partitions_ahead TO partyline_keeper;
 
 SELECT make_partitions_ahead();
 
