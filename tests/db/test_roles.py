@@ -1,6 +1,6 @@
 """The access matrix: what each role may do works, everything else is refused, chunks and statistics included.
 
-`db/README.md` shows the same matrix for people. A change here needs a security review.
+`docs/access-matrix.md` shows the same matrix for people. A change here needs a security review.
 """
 
 from __future__ import annotations
