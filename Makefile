@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: up test test-slow lint docs install lock clean
+.PHONY: up test test-slow test-native lint docs install lock clean
 
 up: install
 	$(VENV)/bin/partyline up
@@ -13,6 +13,11 @@ test: install lint
 
 test-slow: install
 	$(VENV)/bin/pytest -m slow
+
+# The same suite on native partitions, without the tests that touch no database. MARKS="slow" for the slow ones.
+MARKS ?= not slow
+test-native: install
+	PARTYLINE_TEST_PARTITIONS=native $(VENV)/bin/pytest -m "$(MARKS)"
 
 lint: install
 	$(VENV)/bin/ruff check .
