@@ -50,6 +50,7 @@ BY_TABLE = {
     "tags": PLACES,
     "place_tags": PLACES,
     "tag_reviews": PLACES,
+    "tag_thresholds": PLACES,
     "trips": TRIPS,
     "trip_nodes": TRIPS,
     "trip_cache": TRIPS,
@@ -62,6 +63,7 @@ BY_TABLE = {
     "ingestion_jobs": INGESTION,
     "external_conditions": INGESTION,
     "retention_runs": UPKEEP,
+    "month_keeping": UPKEEP,
     "alembic_version": UPKEEP,
 }
 """Tables of the schema public."""

@@ -117,8 +117,8 @@ CHANGES = {
         },
     ),
     "database": (
-        IN_DATABASE.format("GRANT TEMPORARY ON DATABASE %I TO partyline_keeper"),
-        {MATRIX: "c t |"},
+        IN_DATABASE.format("GRANT TEMPORARY ON DATABASE %I TO partyline_backend"),
+        {MATRIX: "c | c t | c | c t |"},
     ),
     "setting": (
         IN_DATABASE.format("ALTER ROLE partyline_keeper IN DATABASE %I SET row_security = off"),
