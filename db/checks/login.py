@@ -6,6 +6,8 @@ partyline_migrator, or the login that migrated. Its session is read only from th
 
 from __future__ import annotations
 
+from functools import cache
+
 import psycopg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -21,6 +23,7 @@ class CannotCheck(RuntimeError):
     """Why nothing was checked, in one sentence that names the mend and holds no password."""
 
 
+@cache
 def head() -> str:
     """The newest revision that this package knows."""
     return ScriptDirectory.from_config(Config(ALEMBIC_INI)).get_current_head() or ""

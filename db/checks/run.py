@@ -125,13 +125,17 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _source(opening: partial[psycopg.Connection]) -> Iterator[PostgresDatasource]:
     try:
-        import great_expectations  # noqa: PLC0415 - an optional extra, and slow to load
+        from great_expectations import get_context  # noqa: PLC0415 - an optional extra, and slow to load
+        from great_expectations.data_context.types import base  # noqa: PLC0415
     except ImportError:
         raise CannotCheck(MISSING) from None
-    context: Any = great_expectations.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    source: PostgresDatasource = context.data_sources.add_postgres(
+    config = base.DataContextConfig(
+        store_backend_defaults=base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        analytics_enabled=False,
+        progress_bars=base.ProgressBarsConfig(globally=False),
+    )
+    sources: Any = get_context(mode="ephemeral", project_config=config).data_sources
+    source: PostgresDatasource = sources.add_postgres(
         "partyline", connection_string=_NOWHERE, create_temp_table=False, kwargs={"creator": opening}
     )
     try:
