@@ -20,7 +20,6 @@ import msgspec
 import psycopg
 from sqlalchemy import Engine, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
 
 from db.checks.login import CannotCheck, connect
 from db.checks.rules import Rule
@@ -69,26 +68,30 @@ def _find(source: PostgresDatasource, rule: Rule, timeout_s: int) -> Finding:
 
     began = time.monotonic()
     engine = source.get_execution_engine().engine
-    causes: list[BaseException | None] = []
-
-    def keep(context: ExceptionContext) -> None:
-        causes.append(context.original_exception)
-
-    event.listen(engine, "handle_error", keep)
+    severity = FailureSeverity.WARNING if rule.warning else FailureSeverity.CRITICAL
+    event.listen(engine, "handle_error", _give_up)
     try:
         batch = source.add_query_asset(rule.name, rule.sql).add_batch_definition("live").get_batch()
-        severity = FailureSeverity.WARNING if rule.warning else FailureSeverity.CRITICAL
         expectation = ExpectTableRowCountToEqual(value=0, severity=severity)
         result = batch.validate(expectation, result_format="BASIC")
         count = result.result.get("observed_value")
         if not isinstance(count, int):
-            return Finding(rule, 0, [], time.monotonic() - began, _reason(causes, timeout_s))
+            raise _Refused
         keys = [] if result.success else _keys(engine, rule)
-    except DBAPIError:
-        return Finding(rule, 0, [], time.monotonic() - began, _reason(causes, timeout_s))
+    except _Refused as refused:
+        return Finding(rule, 0, [], time.monotonic() - began, _reason(refused.__cause__, timeout_s))
     finally:
-        event.remove(engine, "handle_error", keep)
+        event.remove(engine, "handle_error", _give_up)
     return Finding(rule, count, keys, time.monotonic() - began)
+
+
+class _Refused(BaseException):
+    """The database did not count. No `Exception`: of those Great Expectations makes two further attempts."""
+
+
+def _give_up(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, psycopg.Error):  # and not Ctrl-C
+        raise _Refused from context.original_exception
 
 
 def _keys(engine: Engine, rule: Rule) -> list[dict[str, str]]:
@@ -99,9 +102,8 @@ def _keys(engine: Engine, rule: Rule) -> list[dict[str, str]]:
         ]
 
 
-def _reason(causes: Sequence[BaseException | None], timeout_s: int) -> str:
+def _reason(cause: BaseException | None, timeout_s: int) -> str:
     """Never what the server said: it may quote a value."""
-    cause = causes[-1] if causes else None
     if cause is None or (isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None):
         return "the connection was lost: is the database running?"
     if isinstance(cause, psycopg.errors.QueryCanceled):

@@ -1,26 +1,17 @@
-"""`partyline check-data`: a healthy database keeps every rule, and each planted fault is found by its own."""
+"""Rules over live data: a healthy database keeps them all, and each planted fault is found by its own rule."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
 from db import migrate, positions, sessions
-from db.checks import login
 from db.checks.rules import RULES, named
-from db.checks.run import MISSING, check
-from server.cli import app
+from db.checks.run import check
 from tests.conftest import _fresh
 from tests.db.conftest import HOUR_MS, PASSWORD, TTL_HOURS, make_party, window
 
