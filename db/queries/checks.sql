@@ -40,15 +40,9 @@ WHERE NOT EXISTS (
 -- name: days_are_made_ahead
 -- Where TimescaleDB does not make them: party_positions has partitions for today and the next two days
 SELECT d.start::date AS day
-FROM pg_class p
-CROSS JOIN generate_series(date_trunc('day', now()), date_trunc('day', now()) + INTERVAL '2 days',
-    INTERVAL '1 day') AS d (start)
-WHERE p.oid = 'public.party_positions'::regclass AND p.relkind = 'p' AND NOT EXISTS (
-    SELECT FROM pg_inherits i
-    JOIN pg_class c ON c.oid = i.inhrelid
-    CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), $$FROM \('(.+)'\) TO \('(.+)'\)$$) AS bound
-    WHERE i.inhparent = p.oid AND NOT i.inhdetachpending
-        AND bound[1]::timestamptz <= d.start AND bound[2]::timestamptz > d.start)
+FROM generate_series(date_trunc('day', now()), date_trunc('day', now()) + INTERVAL '2 days', INTERVAL '1 day') AS d (start)
+WHERE positions_kind() = 'native' AND NOT EXISTS (
+    SELECT FROM positions_chunks() k WHERE k.range_start <= d.start AND k.range_end > d.start)
 
 -- name: last_drop_succeeded
 -- The last drop of a chunk or partition of each table succeeded

@@ -226,7 +226,11 @@ FAULTS = [
     ),
     ("positions_are_of_members", position(user="424242::bigint")),
     ("positions_are_not_in_the_future", position(shift="INTERVAL '3 hours'")),
-    ("positions_past_the_servers_time_are_dropped", position(shift="INTERVAL '-10 days'")),
+    (
+        "positions_past_the_servers_time_are_dropped",
+        "SELECT make_positions_chunks(now() - INTERVAL '10 days', now() - INTERVAL '10 days'); "
+        + position(shift="INTERVAL '-10 days'"),
+    ),
     (
         "positions_past_their_sessions_time_are_flagged",
         "UPDATE party_sessions SET options = options || '{\"ttl_hours\": 24}'",
