@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from server.check_command import check_data
 from server.settings import Settings, SettingsError, read_settings, require
 
 app = typer.Typer(
@@ -232,6 +233,9 @@ def migrate(
     except migrations.MigrationError as error:
         _fail(str(error), 1)
     typer.echo(f"at revision {after}" + ("" if after != before else " already"))
+
+
+app.command("check-data")(check_data)
 
 
 @app.command()

@@ -30,7 +30,7 @@ class Done:
     stderr: str
 
 
-COMMANDS = ("up", "gateway", "writer", "keeper", "migrate", "doctor", "walk", "replay")
+COMMANDS = ("check-data", "up", "gateway", "writer", "keeper", "migrate", "doctor", "walk", "replay")
 
 
 def partyline(*arguments: str, **settings: str) -> Done:
