@@ -228,7 +228,6 @@ REFUSED = {
         "SELECT * FROM posts",
         "SELECT * FROM drop_oldest_expired_chunk(1)",
         "SELECT * FROM drop_oldest_expired_month('posts')",
-        "SELECT drop_chunks('party_positions', older_than => now())",
         "DROP TABLE party_positions",
         "CREATE TABLE mine (a int)",
         "CREATE TEMP TABLE mine (a int)",
