@@ -11,6 +11,11 @@ from tests.db.test_migrate import SHAPE, ask, ours
 KINDS = ("hypertable", "native")
 
 
+@pytest.fixture(autouse=True)
+def nobody_else_chooses(monkeypatch):
+    monkeypatch.delenv("PARTYLINE_PARTITIONS", raising=False)
+
+
 def extensions(url):
     return {name for (name,) in ask(url, "SELECT extname FROM pg_extension")}
 

@@ -228,6 +228,7 @@ REFUSED = {
         "SELECT * FROM posts",
         "SELECT * FROM drop_oldest_expired_chunk(1)",
         "SELECT * FROM drop_oldest_expired_month('posts')",
+        "SELECT drop_positions_chunk('party_positions')",
         "DROP TABLE party_positions",
         "CREATE TABLE mine (a int)",
         "CREATE TEMP TABLE mine (a int)",
