@@ -1,0 +1,27 @@
+-- The extension stays: somebody else may use it.
+SET LOCAL ROLE partyline_views;
+DROP VIEW metrics.commit_delay_daily;
+DROP VIEW metrics.session_liveness_daily;
+SET LOCAL ROLE partyline_owner;
+DROP FUNCTION liveness_of_day;
+DROP FUNCTION delay_of_day;
+DROP FUNCTION session_delays;
+DROP FUNCTION IF EXISTS bucket_percentiles;
+DROP FUNCTION IF EXISTS delay_bucket;
+DROP FUNCTION session_accuracy;
+DROP FUNCTION session_live_ranges;
+DROP FUNCTION session_spots;
+DROP FUNCTION session_distances;
+DROP FUNCTION session_spans;
+DROP FUNCTION delays_of_day;
+DROP FUNCTION delays_of;
+DROP FUNCTION session_stretches;
+DROP FUNCTION day_beats;
+DROP FUNCTION session_beats;
+DROP VIEW summary_fixes;
+DROP FUNCTION delay_error;
+DROP FUNCTION spot_radius_m;
+DROP FUNCTION bridged_for;
+DROP FUNCTION live_for;
+DROP FUNCTION hold_trip;
+RESET ROLE;
