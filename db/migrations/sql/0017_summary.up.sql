@@ -15,7 +15,7 @@ BEGIN
         END;
     END IF;
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb_toolkit' AND extnamespace = 'public'::regnamespace)
-        AND to_regprocedure('public.heartbeat_agg(timestamptz, timestamptz, interval, interval)') IS NULL THEN
+        AND to_regproc('public.heartbeat_agg') IS NULL THEN
         RAISE EXCEPTION 'timescaledb_toolkit is older than 1.15: ALTER EXTENSION timescaledb_toolkit UPDATE, and migrate again';
     END IF;
 END
