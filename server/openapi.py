@@ -91,8 +91,8 @@ CALLS = (
     Call(
         "get", f"{_ONE}/summary", "readSummary",
         "What the members did, for the host: when each stream was live and where its gaps are, mean "
-        "accuracy, distance, stops of the trip, and the delay from fix to commit. Never finer than is allowed "
-        "now; of who is private, or has no stored position, nothing.",
+        "accuracy, distance, stops of the trip, and the delay from fix to commit. Never finer than is "
+        "allowed now; of who is private, or has no stored position, nothing.",
         {200: {JSON: bodies.Summary}}, problems=(*_SEEN, Kind.FORBIDDEN, Kind.INVALID), query=(_MEMBER,),
     ),
     Call("delete", "/v1/me", "eraseMe",

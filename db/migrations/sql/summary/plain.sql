@@ -7,15 +7,21 @@ CREATE FUNCTION session_live_ranges(wanted_session bigint, wanted_users bigint[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC'
     SET work_mem = '64MB'
     AS $$
-    SELECT n.user_id, min(n.at), max(n.at) + live_for()
+    -- Only the beats at the ends of ranges are left for the outer window: a range's first, then its last.
+    SELECT r.user_id, r.from_at, r.to_at
     FROM (
-        SELECT b.user_id, b.at, count(*) FILTER (WHERE b.begins) OVER (PARTITION BY b.user_id ORDER BY b.at) AS range
+        SELECT e.user_id, e.begins, e.at AS from_at,
+            live_for() + CASE WHEN e.ends THEN e.at
+                ELSE lead(e.at) OVER (PARTITION BY e.user_id ORDER BY e.at, e.ends) END AS to_at
         FROM (
-            SELECT s.user_id, s.at, s.at - lag(s.at) OVER (PARTITION BY s.user_id ORDER BY s.at) > live_for() IS NOT FALSE AS begins
-            FROM session_beats(wanted_session, wanted_users) s
-        ) b
-    ) n
-    GROUP BY n.user_id, n.range
+            SELECT b.user_id, b.at, b.at - lag(b.at) OVER w > live_for() IS NOT FALSE AS begins,
+                lead(b.at) OVER w - b.at > live_for() IS NOT FALSE AS ends
+            FROM session_beats(wanted_session, wanted_users) b
+            WINDOW w AS (PARTITION BY b.user_id ORDER BY b.at)
+        ) e
+        WHERE e.begins OR e.ends
+    ) r
+    WHERE r.begins
     $$;
 
 -- As average(time_weight('LOCF', …)): a value holds until the next; the last has no weight; one alone is no mean.
