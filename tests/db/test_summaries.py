@@ -401,7 +401,9 @@ FOR_THE_ANALYST = (
     "SELECT * FROM metrics.commit_delay_daily",
 )
 FOR_NOBODY = (
-    "SELECT * FROM summary_fixes",
+    "SELECT * FROM summary_members",
+    "SELECT * FROM session_fixes(1, NULL)",
+    "SELECT * FROM day_fixes(current_date)",
     "SELECT * FROM session_beats(1, NULL)",
     "SELECT * FROM day_beats(current_date)",
     "SELECT * FROM session_stretches(1, NULL)",

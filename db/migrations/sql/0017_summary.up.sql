@@ -1,7 +1,8 @@
 -- What a party did, asked of its stored positions: how long each stream was live, how exact it was, how long a
 -- fix took to its commit, how far people went and where they stayed. Here is all that needs no toolkit; five
 -- functions have two bodies, summary/toolkit.sql or summary/plain.sql, of which a database gets one, now.
--- Nothing here tells more than a track does: see summary_fixes, the one place where rows are chosen.
+-- Nothing here tells more than a track does: see
+-- summary_members, told_at and tells_place, the one place where that is decided.
 
 -- The toolkit is taken where the server has it and we may create it; else the same answers in plain SQL.
 DO $$
@@ -43,55 +44,85 @@ COMMENT ON FUNCTION spot_radius_m IS 'Who is no further from a place is at it, m
 CREATE FUNCTION delay_error() RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 0.005;
 COMMENT ON FUNCTION delay_error IS 'How far a percentile of delays may be off, as a part of it';
 
--- The rows that summaries are made of, and how much of each may be told. As party_track: nothing expired, nothing
--- of who is erased or private now. Who is rough now has the times of beats alone, also of rows stored as exact;
--- and their place and accuracy count only where the row is as coarse as the session's cells: the accuracy of a
--- rough row is its cell's half diagonal. Finer rows are coarsened by a track, with a secret grid that SQL lacks.
-CREATE VIEW summary_fixes AS
-SELECT p.session_id, p.user_id, p.recorded_at,
-    CASE WHEN a.allowed = 'exact' THEN p.recorded_at + p.fix_offset_ms * INTERVAL '1 millisecond'
-        ELSE date_bin('60 seconds', p.recorded_at, timestamptz '1970-01-01 00:00:00+00') END AS at,
-    a.allowed,
-    a.allowed <> 'exact' OR p.precision <> 'exact' AS beat,
-    a.allowed = 'exact' OR coalesce(
-        p.precision = 'rough' AND p.accuracy_m >= ceil(sqrt(0.5) * (s.options ->> 'rough_cell_m')::double precision),
-        false) AS shown,
-    p.precision, p.accuracy_m, p.loc, p.xmin AS written_by
+-- Who may be told of, and how finely. As party_track: nobody who is erased or private now.
+CREATE VIEW summary_members AS
+SELECT m.session_id, m.user_id, a.allowed,
+    now() - make_interval(hours => (s.options ->> 'ttl_hours')::integer) AS kept_after,
+    ceil(sqrt(0.5) * (s.options ->> 'rough_cell_m')::double precision) AS cell_accuracy_m
 FROM party_sessions s
 JOIN party_members m ON m.session_id = s.id
 JOIN users u ON u.id = m.user_id
 CROSS JOIN LATERAL (
     SELECT coarsest_of(s.precision, m.precision, u.privacy_level, u.location_opt_in) AS allowed OFFSET 0
 ) a
-JOIN party_positions p ON p.session_id = s.id AND p.user_id = m.user_id
-WHERE u.erased_at IS NULL
-    AND a.allowed <> 'private'
-    AND p.precision <> 'private'
-    AND NOT p.ttl_expired
-    AND p.recorded_at > now() - make_interval(hours => (s.options ->> 'ttl_hours')::integer);
-COMMENT ON VIEW summary_fixes IS 'For summaries alone, nobody has a grant: unexpired rows of who is not private now, and what of each may be told';
-COMMENT ON COLUMN summary_fixes.session_id IS 'party_sessions.id';
-COMMENT ON COLUMN summary_fixes.user_id IS 'users.id';
-COMMENT ON COLUMN summary_fixes.recorded_at IS 'Start of the window';
-COMMENT ON COLUMN summary_fixes.at IS 'The fix''s time; for who is rough now, its beat of 60 s';
-COMMENT ON COLUMN summary_fixes.allowed IS 'What may be shown of the member now: exact or rough';
-COMMENT ON COLUMN summary_fixes.beat IS 'It stands for a beat of 60 s';
-COMMENT ON COLUMN summary_fixes.shown IS 'Its place and accuracy may be told; else only that it was there';
-COMMENT ON COLUMN summary_fixes.precision IS 'How fine it was stored';
-COMMENT ON COLUMN summary_fixes.accuracy_m IS 'Radius in metres';
-COMMENT ON COLUMN summary_fixes.loc IS 'WGS 84';
-COMMENT ON COLUMN summary_fixes.written_by IS 'The transaction that wrote the row: its commit is timed by the server, at no byte a row';
+WHERE u.erased_at IS NULL AND a.allowed <> 'private';
+COMMENT ON VIEW summary_members IS 'For summaries alone, nobody has a grant: members who are not private now';
+COMMENT ON COLUMN summary_members.session_id IS 'party_sessions.id';
+COMMENT ON COLUMN summary_members.user_id IS 'users.id';
+COMMENT ON COLUMN summary_members.allowed IS 'What may be shown of the member now: exact or rough';
+COMMENT ON COLUMN summary_members.kept_after IS 'Rows recorded until then have expired';
+COMMENT ON COLUMN summary_members.cell_accuracy_m IS 'The accuracy of a rough row of the session''s cells: their half diagonal, metres';
 
--- What the two bodies read. Not SECURITY DEFINER and without settings, so that the planner sees through them;
--- only functions of the owner may call them.
+-- How much of a row may be told. Who is rough now has the times of beats alone, also of rows stored as exact; and
+-- their place and accuracy count only where the row is as coarse as the session's cells. Finer rows are coarsened
+-- by a track, with a secret grid that SQL lacks.
+CREATE FUNCTION told_at(allowed precision_level, recorded_at timestamptz, fix_offset_ms smallint) RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN allowed = 'exact' THEN recorded_at + fix_offset_ms * INTERVAL '1 millisecond'
+        ELSE date_bin('60 seconds', recorded_at, timestamptz '1970-01-01 00:00:00+00') END;
+COMMENT ON FUNCTION told_at IS 'The fix''s time; for who is rough now, its beat of 60 s';
+CREATE FUNCTION is_beat(allowed precision_level, stored precision_level) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN NOT (allowed = 'exact' AND stored = 'exact');
+COMMENT ON FUNCTION is_beat IS 'Whether a row stands for a beat of 60 s';
+CREATE FUNCTION tells_place(allowed precision_level, stored precision_level, accuracy_m real, cell_accuracy_m double precision)
+    RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN allowed = 'exact' OR coalesce(allowed = 'rough' AND stored = 'rough' AND accuracy_m >= cell_accuracy_m, false);
+COMMENT ON FUNCTION tells_place IS 'Whether a row''s place and accuracy may be told; else only that it was there. What is missing counts as no';
+
+-- What the two bodies and the other functions read. Not SECURITY DEFINER and without settings, so that the planner
+-- sees through them; only functions of the owner may call them. Of a session, rows are looked up by key, a member
+-- at a time: user_id has no statistics (they would name people), and a join would be planned for one row.
+CREATE FUNCTION session_fixes(wanted_session bigint, wanted_users bigint[])
+    RETURNS TABLE (user_id bigint, at timestamptz, beat boolean, tells_place boolean, stored precision_level,
+        accuracy_m real, loc geometry, written_by xid)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT m.user_id, told_at(m.allowed, p.recorded_at, p.fix_offset_ms), is_beat(m.allowed, p.precision),
+        tells_place(m.allowed, p.precision, p.accuracy_m, m.cell_accuracy_m), p.precision, p.accuracy_m, p.loc, p.xmin
+    FROM summary_members m
+    CROSS JOIN LATERAL (
+        SELECT r.recorded_at, r.fix_offset_ms, r.precision, r.accuracy_m, r.loc, r.xmin
+        FROM party_positions r
+        WHERE r.session_id = wanted_session AND r.user_id = m.user_id AND r.recorded_at > m.kept_after
+            AND NOT r.ttl_expired
+        OFFSET 0
+    ) p
+    WHERE m.session_id = wanted_session AND (wanted_users IS NULL OR m.user_id = ANY (wanted_users));
+END;
+COMMENT ON FUNCTION session_fixes IS 'Unexpired rows of a session, and what of each may be told. written_by: the transaction, whose commit the server times at no byte a row';
+
+CREATE FUNCTION day_fixes(wanted_day date)
+    RETURNS TABLE (session_id bigint, user_id bigint, at timestamptz, beat boolean, written_by xid)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT m.session_id, m.user_id, told_at(m.allowed, r.recorded_at, r.fix_offset_ms), is_beat(m.allowed, r.precision),
+        r.xmin
+    FROM summary_members m
+    JOIN party_positions r ON r.session_id = m.session_id AND r.user_id = m.user_id
+    WHERE r.recorded_at >= wanted_day::timestamp AT TIME ZONE 'UTC'
+        AND r.recorded_at < (wanted_day + 1)::timestamp AT TIME ZONE 'UTC'
+        AND r.recorded_at > m.kept_after
+        AND NOT r.ttl_expired;
+END;
+COMMENT ON FUNCTION day_fixes IS 'The same of all sessions, for a UTC day, without places';
+
 CREATE FUNCTION session_beats(wanted_session bigint, wanted_users bigint[])
     RETURNS TABLE (user_id bigint, at timestamptz) LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT f.user_id, f.at + e.after
-    FROM summary_fixes f
+    FROM session_fixes(wanted_session, wanted_users) f
     CROSS JOIN LATERAL unnest(CASE WHEN f.beat
-        THEN ARRAY[INTERVAL '0', INTERVAL '30 seconds', INTERVAL '60 seconds'] ELSE ARRAY[INTERVAL '0'] END) AS e (after)
-    WHERE f.session_id = wanted_session AND (wanted_users IS NULL OR f.user_id = ANY (wanted_users));
+        THEN ARRAY[INTERVAL '0', INTERVAL '30 seconds', INTERVAL '60 seconds'] ELSE ARRAY[INTERVAL '0'] END) AS e (after);
 END;
 COMMENT ON FUNCTION session_beats IS 'Heartbeats of the members'' streams, each live for live_for(). A rough position gives three, for its beat of 60 s and the time after it';
 
@@ -99,12 +130,10 @@ CREATE FUNCTION day_beats(wanted_day date)
     RETURNS TABLE (session_id bigint, user_id bigint, at timestamptz) LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT f.session_id, f.user_id, f.at + e.after
-    FROM summary_fixes f
+    FROM day_fixes(wanted_day) f
     CROSS JOIN LATERAL unnest(CASE WHEN f.beat
         THEN ARRAY[INTERVAL '0', INTERVAL '30 seconds', INTERVAL '60 seconds'] ELSE ARRAY[INTERVAL '0'] END) AS e (after)
-    WHERE f.recorded_at >= wanted_day::timestamp AT TIME ZONE 'UTC'
-        AND f.recorded_at < (wanted_day + 1)::timestamp AT TIME ZONE 'UTC'
-        AND f.at + e.after < (wanted_day + 1)::timestamp AT TIME ZONE 'UTC';
+    WHERE f.at + e.after < (wanted_day + 1)::timestamp AT TIME ZONE 'UTC';
 END;
 COMMENT ON FUNCTION day_beats IS 'Heartbeats of all streams in a UTC day';
 
@@ -115,9 +144,8 @@ BEGIN ATOMIC
     FROM (
         SELECT f.user_id, f.at, f.accuracy_m::double precision AS accuracy_m,
             f.at - lag(f.at) OVER w > bridged_for(lag(f.beat) OVER w) IS NOT FALSE AS begins
-        FROM summary_fixes f
-        WHERE f.session_id = wanted_session AND (wanted_users IS NULL OR f.user_id = ANY (wanted_users))
-            AND f.shown AND f.accuracy_m IS NOT NULL
+        FROM session_fixes(wanted_session, wanted_users) f
+        WHERE f.tells_place AND f.accuracy_m IS NOT NULL
         WINDOW w AS (PARTITION BY f.user_id ORDER BY f.at)
     ) n;
 END;
@@ -128,13 +156,12 @@ CREATE FUNCTION delays_of(wanted_session bigint, wanted_users bigint[])
     RETURNS TABLE (delay_ms double precision) LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT round(extract(epoch FROM c.committed_at - f.at) * 1000)::double precision
-    FROM summary_fixes f
+    FROM session_fixes(wanted_session, wanted_users) f
     CROSS JOIN LATERAL (
         SELECT CASE WHEN (SELECT current_setting('track_commit_timestamp') = 'on')
             THEN pg_xact_commit_timestamp(f.written_by) END AS committed_at OFFSET 0
     ) c
-    WHERE f.session_id = wanted_session AND (wanted_users IS NULL OR f.user_id = ANY (wanted_users))
-        AND NOT f.beat AND c.committed_at IS NOT NULL;
+    WHERE NOT f.beat AND c.committed_at IS NOT NULL;
 END;
 COMMENT ON FUNCTION delays_of IS 'Milliseconds from fix to commit, of exact rows whose commit the server still knows. None with track_commit_timestamp off';
 
@@ -142,14 +169,12 @@ CREATE FUNCTION delays_of_day(wanted_day date)
     RETURNS TABLE (delay_ms double precision) LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT round(extract(epoch FROM c.committed_at - f.at) * 1000)::double precision
-    FROM summary_fixes f
+    FROM day_fixes(wanted_day) f
     CROSS JOIN LATERAL (
         SELECT CASE WHEN (SELECT current_setting('track_commit_timestamp') = 'on')
             THEN pg_xact_commit_timestamp(f.written_by) END AS committed_at OFFSET 0
     ) c
-    WHERE f.recorded_at >= wanted_day::timestamp AT TIME ZONE 'UTC'
-        AND f.recorded_at < (wanted_day + 1)::timestamp AT TIME ZONE 'UTC'
-        AND NOT f.beat AND c.committed_at IS NOT NULL;
+    WHERE NOT f.beat AND c.committed_at IS NOT NULL;
 END;
 COMMENT ON FUNCTION delays_of_day IS 'The same of all sessions, for fixes of a UTC day';
 
@@ -160,8 +185,7 @@ CREATE FUNCTION session_spans(wanted_session bigint, wanted_users bigint[])
 BEGIN ATOMIC
     -- Of a beat nobody learns how many windows it had.
     SELECT f.user_id, count(*) FILTER (WHERE NOT f.beat) + count(DISTINCT f.at) FILTER (WHERE f.beat), min(f.at), max(f.at)
-    FROM summary_fixes f
-    WHERE f.session_id = wanted_session AND (wanted_users IS NULL OR f.user_id = ANY (wanted_users))
+    FROM session_fixes(wanted_session, wanted_users) f
     GROUP BY f.user_id;
 END;
 COMMENT ON FUNCTION session_spans IS 'For the gateway: of each member who is not private now and has fixes, how many, the first and the last';
@@ -173,8 +197,8 @@ BEGIN ATOMIC
     SELECT s.user_id, coalesce(sum(ST_DistanceSphere(s.loc, s.next_loc)) FILTER (WHERE s.next_at - s.at <= bridged_for(s.beat)), 0)
     FROM (
         SELECT f.user_id, f.at, f.beat, f.loc, lead(f.at) OVER w AS next_at, lead(f.loc) OVER w AS next_loc
-        FROM summary_fixes f
-        WHERE f.session_id = wanted_session AND (wanted_users IS NULL OR f.user_id = ANY (wanted_users)) AND f.shown
+        FROM session_fixes(wanted_session, wanted_users) f
+        WHERE f.tells_place
         WINDOW w AS (PARTITION BY f.user_id ORDER BY f.at)
     ) s
     GROUP BY s.user_id;
@@ -194,25 +218,30 @@ BEGIN ATOMIC
         WHERE s.id = wanted_session
     ), step AS (
         SELECT f.user_id, f.at, f.loc, f.beat,
-            greatest(spot_radius_m(), CASE WHEN f.precision = 'rough' THEN f.accuracy_m END) AS radius_m,
+            greatest(spot_radius_m(), CASE WHEN f.stored = 'rough' THEN f.accuracy_m END) AS radius_m,
             lead(f.at) OVER w AS next_at, lead(f.loc) OVER w AS next_loc,
-            lead(greatest(spot_radius_m(), CASE WHEN f.precision = 'rough' THEN f.accuracy_m END)) OVER w AS next_radius_m
-        FROM summary_fixes f
-        WHERE f.session_id = wanted_session AND (wanted_users IS NULL OR f.user_id = ANY (wanted_users)) AND f.shown
+            lead(greatest(spot_radius_m(), CASE WHEN f.stored = 'rough' THEN f.accuracy_m END)) OVER w AS next_radius_m
+        FROM session_fixes(wanted_session, wanted_users) f
+        WHERE f.tells_place AND (SELECT count(*) FROM spot) > 0
         WINDOW w AS (PARTITION BY f.user_id ORDER BY f.at)
     ), near AS (
-        SELECT t.*, p.sequence, p.name, p.planned_stay_min, p.geo, d.away_m
+        SELECT t.*, p.sequence, p.geo, d.away_m
         FROM step t
         CROSS JOIN spot p
         CROSS JOIN LATERAL (SELECT ST_DistanceSphere(t.loc, p.geo) AS away_m OFFSET 0) d
+    ), stay AS (
+        SELECT n.user_id, n.sequence, min(n.away_m) AS nearest_m,
+            min(n.at) FILTER (WHERE n.away_m <= n.radius_m) AS arrived_at,
+            max(n.at) FILTER (WHERE n.away_m <= n.radius_m) AS left_at,
+            coalesce(sum(extract(epoch FROM n.next_at - n.at)) FILTER (WHERE n.away_m <= n.radius_m
+                AND n.next_at - n.at <= bridged_for(n.beat)
+                AND ST_DistanceSphere(n.next_loc, n.geo) <= n.next_radius_m), 0)::double precision AS stay_s
+        FROM near n
+        GROUP BY n.user_id, n.sequence
     )
-    SELECT n.user_id, n.sequence, n.name, n.planned_stay_min, min(n.away_m),
-        min(n.at) FILTER (WHERE n.away_m <= n.radius_m), max(n.at) FILTER (WHERE n.away_m <= n.radius_m),
-        coalesce(sum(extract(epoch FROM n.next_at - n.at)) FILTER (WHERE n.away_m <= n.radius_m
-            AND n.next_at - n.at <= bridged_for(n.beat)
-            AND ST_DistanceSphere(n.next_loc, n.geo) <= n.next_radius_m), 0)::double precision
-    FROM near n
-    GROUP BY n.user_id, n.sequence, n.name, n.planned_stay_min;
+    SELECT y.user_id, p.sequence, p.name, p.planned_stay_min, y.nearest_m, y.arrived_at, y.left_at, y.stay_s
+    FROM stay y
+    JOIN spot p ON p.sequence = y.sequence;
 END;
 COMMENT ON FUNCTION session_spots IS 'For the gateway: of each member and stop of the session''s trip, how near they came, the first and last fix there, and for how long two fixes in a row were there without a gap';
 
