@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: up test test-slow lint install lock clean
+.PHONY: up test test-slow lint docs install lock clean
 
 up: install
 	$(VENV)/bin/partyline up
@@ -18,6 +18,12 @@ lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/squawk 'db/migrations/sql/**/*.sql'
+	$(VENV)/bin/squawk --config .squawk-down.toml 'db/migrations/sql/**/*.down.sql'
+
+# Writes what docs/ says of the database: the access matrix, the diagrams, the schema.
+docs: install
+	$(VENV)/bin/python -m db.describe
 
 install: $(STAMP)
 

@@ -1,7 +1,6 @@
-"""The keeper: drops what its time-to-live has passed, and flags what a session's own has (G7).
+"""The keeper: drops what its time-to-live has passed, flags what a session's own has (G7), makes partitions.
 
-It creates nothing. It has no right to the rows; PostgreSQL functions do the work and record the state
-before and after each drop.
+It has no right to the rows; PostgreSQL functions do the work and record the state before and after each drop.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ import logging
 
 import asyncpg
 
-from db.pool import Pool
-from db.retention import drop_expired, flag_expired
+from db.pool import Connection, Pool
+from db.retention import drop_expired, flag_expired, make_partitions_ahead
 
 FLAG_BATCH = 10_000
 LOCK_TIMEOUT_MS = 2_000
@@ -55,8 +54,9 @@ class Keeper:
                 continue
 
     async def work(self) -> None:
-        """One round: flag, then drop."""
+        """One round: make partitions, flag, then drop."""
         async with self._pool.acquire() as connection:
+            await self._make_ahead(connection)
             flagged = FLAG_BATCH
             while flagged == FLAG_BATCH:
                 flagged = await flag_expired(connection, FLAG_BATCH, keep_hours=self._ttl_hours)
@@ -79,3 +79,11 @@ class Keeper:
                     },
                 )
         self.rounds += 1
+
+    async def _make_ahead(self, connection: Connection) -> None:
+        """Should it fail, what is past its time must go all the same; the next round tries again."""
+        try:
+            await make_partitions_ahead(connection)
+        except asyncpg.PostgresError as error:
+            self.failures += 1
+            logger.warning("partitions could not be made ahead", extra={"error": type(error).__name__})
