@@ -4,20 +4,24 @@
 -- Nothing here tells more than a track does: see
 -- summary_members, told_at and tells_place, the one place where that is decided.
 
--- The toolkit is taken where the server has it and we may create it; else the same answers in plain SQL.
+-- The toolkit is taken where the server has one that will do and we may create it; else the same answers in plain
+-- SQL. What was created in vain is undone with the block.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_available_extensions
         WHERE name = 'timescaledb_toolkit' AND installed_version IS NULL) THEN
         BEGIN
             CREATE EXTENSION timescaledb_toolkit SCHEMA public;
-        EXCEPTION WHEN insufficient_privilege THEN
-            RAISE NOTICE 'timescaledb_toolkit may not be created by %: plain SQL is taken', current_user;
+            IF to_regproc('public.heartbeat_agg') IS NULL THEN
+                RAISE feature_not_supported;
+            END IF;
+        EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN
+            RAISE NOTICE 'timescaledb_toolkit is older than 1.15 or may not be created by %: plain SQL is taken', current_user;
         END;
-    END IF;
-    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb_toolkit' AND extnamespace = 'public'::regnamespace)
+    ELSIF EXISTS (SELECT FROM pg_extension
+            WHERE extname = 'timescaledb_toolkit' AND extnamespace = 'public'::regnamespace)
         AND to_regproc('public.heartbeat_agg') IS NULL THEN
-        RAISE EXCEPTION 'timescaledb_toolkit is older than 1.15: ALTER EXTENSION timescaledb_toolkit UPDATE, and migrate again';
+        RAISE EXCEPTION 'timescaledb_toolkit is older than 1.15: run ALTER EXTENSION timescaledb_toolkit UPDATE, and migrate again';
     END IF;
 END
 $$;
