@@ -79,6 +79,48 @@ ALTER FUNCTION public.acting_user() OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.acting_user() IS 'users.id that this transaction acts for, from the setting partyline.user_id; null for nobody';
 
+-- FUNCTION public.bridged_for(boolean)
+
+CREATE FUNCTION public.bridged_for(beat boolean) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN beat THEN '00:01:30'::interval ELSE '00:00:30'::interval END;
+
+
+ALTER FUNCTION public.bridged_for(beat boolean) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.bridged_for(beat boolean) IS 'Two fixes further apart than this have a gap between them. A rough position stands for its beat of 60 s, and is live for 30 s after it';
+
+-- FUNCTION public.delay_error()
+
+CREATE FUNCTION public.delay_error() RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 0.005;
+
+
+ALTER FUNCTION public.delay_error() OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.delay_error() IS 'How far a percentile of delays may be off, as a part of it';
+
+-- FUNCTION public.bucket_percentiles(integer[], bigint[])
+
+CREATE FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) RETURNS record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (COALESCE(max(r.total), (0)::numeric))::bigint AS "coalesce",
+     min(r.delay_ms) FILTER (WHERE (r.up_to >= LEAST((floor((r.total * 0.5)) + (1)::numeric), r.total))) AS min,
+     min(r.delay_ms) FILTER (WHERE (r.up_to >= LEAST((floor((r.total * 0.95)) + (1)::numeric), r.total))) AS min,
+     min(r.delay_ms) FILTER (WHERE (r.up_to >= LEAST((floor((r.total * 0.99)) + (1)::numeric), r.total))) AS min
+    FROM ( SELECT ((sign((b.bucket)::double precision) * power((((1)::double precision + public.delay_error()) / ((1)::double precision - public.delay_error())), ((abs(b.bucket) - 2))::double precision)) * ((1)::double precision + public.delay_error())) AS delay_ms,
+             sum(b.held) OVER (ORDER BY b.bucket) AS up_to,
+             sum(b.held) OVER () AS total
+            FROM UNNEST(bucket_percentiles.buckets, bucket_percentiles.counts) b(bucket, held)) r;
+END;
+
+
+ALTER FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) IS 'Percentiles of delays that were counted in buckets';
+
 -- FUNCTION public.coarsest_of(public.precision_level, public.precision_level, public.precision_level, boolean)
 
 CREATE FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) RETURNS public.precision_level
@@ -174,6 +216,243 @@ ALTER FUNCTION public.create_account(new_email text, new_password_hash text, new
 
 COMMENT ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) IS 'For the backend: a new user with an e-mail and the hash of a password; its id';
 
+-- FUNCTION public.is_beat(public.precision_level, public.precision_level)
+
+CREATE FUNCTION public.is_beat(allowed public.precision_level, stored public.precision_level) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (NOT ((allowed = 'exact'::public.precision_level) AND (stored = 'exact'::public.precision_level)));
+
+
+ALTER FUNCTION public.is_beat(allowed public.precision_level, stored public.precision_level) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.is_beat(allowed public.precision_level, stored public.precision_level) IS 'Whether a row stands for a beat of 60 s';
+
+-- FUNCTION public.told_at(public.precision_level, timestamp with time zone, smallint)
+
+CREATE FUNCTION public.told_at(allowed public.precision_level, recorded_at timestamp with time zone, fix_offset_ms smallint) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN (allowed = 'exact'::public.precision_level) THEN (recorded_at + ((fix_offset_ms)::double precision * '00:00:00.001'::interval)) ELSE date_bin('00:01:00'::interval, recorded_at, '1970-01-01 00:00:00+00'::timestamp with time zone) END;
+
+
+ALTER FUNCTION public.told_at(allowed public.precision_level, recorded_at timestamp with time zone, fix_offset_ms smallint) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.told_at(allowed public.precision_level, recorded_at timestamp with time zone, fix_offset_ms smallint) IS 'The fix''s time; for who is rough now, its beat of 60 s';
+
+-- TABLE public.party_members
+
+CREATE TABLE public.party_members (
+    session_id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    member_no integer NOT NULL,
+    role text NOT NULL,
+    display_name text NOT NULL,
+    token_digest bytea,
+    "precision" public.precision_level NOT NULL,
+    joined_at timestamp with time zone NOT NULL,
+    left_at timestamp with time zone,
+    kicked_at timestamp with time zone,
+    CONSTRAINT party_members_display_name_check CHECK ((length(display_name) <= 40)),
+    CONSTRAINT party_members_gone_has_no_token CHECK (((token_digest IS NULL) OR ((left_at IS NULL) AND (kicked_at IS NULL)))),
+    CONSTRAINT party_members_kicked_has_left CHECK (((kicked_at IS NULL) OR (left_at IS NOT NULL))),
+    CONSTRAINT party_members_member_no_check CHECK ((member_no > 0)),
+    CONSTRAINT party_members_role_check CHECK ((role = ANY (ARRAY['host'::text, 'member'::text, 'viewer'::text]))),
+    CONSTRAINT party_members_token_digest_check CHECK ((octet_length(token_digest) = 32))
+);
+ALTER TABLE ONLY public.party_members ALTER COLUMN display_name SET STATISTICS 0;
+ALTER TABLE ONLY public.party_members ALTER COLUMN token_digest SET STATISTICS 0;
+
+
+ALTER TABLE public.party_members OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.party_members IS 'Who is, or was, in a party. Rows are never deleted: numbers are never given twice';
+
+COMMENT ON COLUMN public.party_members.session_id IS 'The party';
+
+COMMENT ON COLUMN public.party_members.user_id IS 'The person';
+
+COMMENT ON COLUMN public.party_members.member_no IS 'The person''s name on the wire, inside this session; 1 is the host';
+
+COMMENT ON COLUMN public.party_members.role IS 'host, member or viewer';
+
+COMMENT ON COLUMN public.party_members.display_name IS 'Empty once the user is erased';
+
+COMMENT ON COLUMN public.party_members.token_digest IS 'SHA-256 of the member token; null once it is dead';
+
+COMMENT ON COLUMN public.party_members."precision" IS 'The member''s own choice; a loosening by the host never reaches past it';
+
+COMMENT ON COLUMN public.party_members.joined_at IS 'Last time they came in by the sharable token';
+
+COMMENT ON COLUMN public.party_members.left_at IS 'When they left, were kicked, or were erased';
+
+COMMENT ON COLUMN public.party_members.kicked_at IS 'When the host removed them; they cannot come back';
+
+-- TABLE public.party_positions
+
+CREATE TABLE public.party_positions (
+    session_id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    accuracy_m real,
+    "precision" public.precision_level NOT NULL,
+    fix_offset_ms smallint NOT NULL,
+    ttl_expired boolean DEFAULT false NOT NULL,
+    loc public.geometry(Point,4326) NOT NULL,
+    CONSTRAINT party_positions_aligned CHECK ((date_bin('00:00:05'::interval, recorded_at, '1970-01-01 00:00:00+00'::timestamp with time zone) = recorded_at)),
+    CONSTRAINT party_positions_fix_offset_ms_check CHECK (((fix_offset_ms >= 0) AND (fix_offset_ms <= 4999))),
+    CONSTRAINT party_positions_never_private CHECK (("precision" <> 'private'::public.precision_level))
+);
+ALTER TABLE ONLY public.party_positions ALTER COLUMN user_id SET STATISTICS 0;
+ALTER TABLE ONLY public.party_positions ALTER COLUMN loc SET STATISTICS 0;
+
+
+ALTER TABLE public.party_positions OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.party_positions IS 'Masked positions, one for each member and window. No foreign keys: a dropped chunk would lock users';
+
+COMMENT ON COLUMN public.party_positions.session_id IS 'party_sessions.id';
+
+COMMENT ON COLUMN public.party_positions.user_id IS 'users.id';
+
+COMMENT ON COLUMN public.party_positions.recorded_at IS 'Start of the 5-second window, aligned to the epoch';
+
+COMMENT ON COLUMN public.party_positions.accuracy_m IS 'Radius in metres; null if the phone gave none';
+
+COMMENT ON COLUMN public.party_positions."precision" IS 'How fine loc is: exact or rough. Private is never stored';
+
+COMMENT ON COLUMN public.party_positions.fix_offset_ms IS 'The position''s time after recorded_at, 0 to 4999 milliseconds';
+
+COMMENT ON COLUMN public.party_positions.ttl_expired IS 'The session''s time-to-live has passed; nobody reads the row any more';
+
+COMMENT ON COLUMN public.party_positions.loc IS 'WGS 84, already masked (G5)';
+
+-- TABLE public.party_sessions
+
+CREATE TABLE public.party_sessions (
+    id bigint NOT NULL,
+    trip_id bigint,
+    host_user_id bigint NOT NULL,
+    status text DEFAULT 'live'::text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    sharable_token bytea NOT NULL,
+    token_uses integer DEFAULT 0 NOT NULL,
+    "precision" public.precision_level NOT NULL,
+    options jsonb NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
+    flagged_to timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT party_sessions_ended_when CHECK (((status = 'ended'::text) = (ended_at IS NOT NULL))),
+    CONSTRAINT party_sessions_sharable_token_check CHECK ((octet_length(sharable_token) = 32)),
+    CONSTRAINT party_sessions_status_check CHECK ((status = ANY (ARRAY['live'::text, 'ended'::text]))),
+    CONSTRAINT party_sessions_token_uses_check CHECK ((token_uses >= 0)),
+    CONSTRAINT party_sessions_ttl CHECK (
+CASE
+    WHEN (jsonb_typeof((options -> 'ttl_hours'::text)) = 'number'::text) THEN ((((options ->> 'ttl_hours'::text))::numeric >= (1)::numeric) AND (((options ->> 'ttl_hours'::text))::numeric <= (8760)::numeric))
+    ELSE false
+END)
+);
+ALTER TABLE ONLY public.party_sessions ALTER COLUMN sharable_token SET STATISTICS 0;
+
+
+ALTER TABLE public.party_sessions OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.party_sessions IS 'One party''s sharing';
+
+COMMENT ON COLUMN public.party_sessions.id IS 'Its last three bits are the shard';
+
+COMMENT ON COLUMN public.party_sessions.trip_id IS 'The trip that the party is on';
+
+COMMENT ON COLUMN public.party_sessions.host_user_id IS 'Who made it';
+
+COMMENT ON COLUMN public.party_sessions.status IS 'live or ended';
+
+COMMENT ON COLUMN public.party_sessions.started_at IS 'Fixes from before are refused; up to 7 days back, for recordings';
+
+COMMENT ON COLUMN public.party_sessions.ended_at IS 'Set exactly when ended';
+
+COMMENT ON COLUMN public.party_sessions.sharable_token IS 'SHA-256 of the invitation, never the token';
+
+COMMENT ON COLUMN public.party_sessions.token_uses IS 'How many people came in by the present token';
+
+COMMENT ON COLUMN public.party_sessions."precision" IS 'What the host allows';
+
+COMMENT ON COLUMN public.party_sessions.options IS 'tick_ms, rough_cell_m, max_members, ttl_hours, token_expires_at, token_max_uses, live_only, started_at';
+
+COMMENT ON COLUMN public.party_sessions.revision IS 'Counts changes of precision and membership';
+
+COMMENT ON COLUMN public.party_sessions.flagged_to IS 'The keeper''s bookmark: rows recorded before it carry ttl_expired';
+
+-- VIEW public.summary_members
+
+CREATE VIEW public.summary_members AS
+ SELECT m.session_id,
+    m.user_id,
+    a.allowed,
+    (now() - make_interval(hours => ((s.options ->> 'ttl_hours'::text))::integer)) AS kept_after,
+    ceil(((sqrt(0.5))::double precision * ((s.options ->> 'rough_cell_m'::text))::double precision)) AS cell_accuracy_m
+   FROM (((public.party_sessions s
+     JOIN public.party_members m ON ((m.session_id = s.id)))
+     JOIN public.users u ON ((u.id = m.user_id)))
+     CROSS JOIN LATERAL ( SELECT public.coarsest_of(s."precision", m."precision", u.privacy_level, u.location_opt_in) AS allowed
+         OFFSET 0) a)
+  WHERE ((u.erased_at IS NULL) AND (a.allowed <> 'private'::public.precision_level));
+
+
+ALTER VIEW public.summary_members OWNER TO partyline_owner;
+
+COMMENT ON VIEW public.summary_members IS 'For summaries alone, nobody has a grant: members who are not private now';
+
+COMMENT ON COLUMN public.summary_members.session_id IS 'party_sessions.id';
+
+COMMENT ON COLUMN public.summary_members.user_id IS 'users.id';
+
+COMMENT ON COLUMN public.summary_members.allowed IS 'What may be shown of the member now: exact or rough';
+
+COMMENT ON COLUMN public.summary_members.kept_after IS 'Rows recorded until then have expired';
+
+COMMENT ON COLUMN public.summary_members.cell_accuracy_m IS 'The accuracy of a rough row of the session''s cells: their half diagonal, metres';
+
+-- FUNCTION public.day_fixes(date)
+
+CREATE FUNCTION public.day_fixes(wanted_day date) RETURNS TABLE(session_id bigint, user_id bigint, at timestamp with time zone, beat boolean, written_by xid)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.session_id,
+     m.user_id,
+     public.told_at(m.allowed, r.recorded_at, r.fix_offset_ms) AS told_at,
+     public.is_beat(m.allowed, r."precision") AS is_beat,
+     r.xmin
+    FROM (public.summary_members m
+      JOIN public.party_positions r ON (((r.session_id = m.session_id) AND (r.user_id = m.user_id))))
+   WHERE ((r.recorded_at >= ((day_fixes.wanted_day)::timestamp without time zone AT TIME ZONE 'UTC'::text)) AND (r.recorded_at < (((day_fixes.wanted_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text)) AND (r.recorded_at > m.kept_after) AND (NOT r.ttl_expired));
+END;
+
+
+ALTER FUNCTION public.day_fixes(wanted_day date) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.day_fixes(wanted_day date) IS 'The same of all sessions, for a UTC day, without places';
+
+-- FUNCTION public.day_beats(date)
+
+CREATE FUNCTION public.day_beats(wanted_day date) RETURNS TABLE(session_id bigint, user_id bigint, at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT f.session_id,
+     f.user_id,
+     (f.at + e.after)
+    FROM (public.day_fixes(day_beats.wanted_day) f(session_id, user_id, at, beat, written_by)
+      CROSS JOIN LATERAL unnest(
+         CASE
+             WHEN f.beat THEN ARRAY['00:00:00'::interval, '00:00:30'::interval, '00:01:00'::interval]
+             ELSE ARRAY['00:00:00'::interval]
+         END) e(after))
+   WHERE ((f.at + e.after) < (((day_beats.wanted_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text));
+END;
+
+
+ALTER FUNCTION public.day_beats(wanted_day date) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.day_beats(wanted_day date) IS 'Heartbeats of all streams in a UTC day';
+
 -- FUNCTION public.decide_tag_review(bigint, boolean)
 
 CREATE FUNCTION public.decide_tag_review(wanted bigint, approve boolean) RETURNS boolean
@@ -200,6 +479,124 @@ $$;
 ALTER FUNCTION public.decide_tag_review(wanted bigint, approve boolean) OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) IS 'For operators: answers one question of the queue; false when it is answered already';
+
+-- FUNCTION public.delay_bucket(double precision)
+
+CREATE FUNCTION public.delay_bucket(delay_ms double precision) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (delay_ms = (0)::double precision) THEN (0)::double precision ELSE (sign(delay_ms) * ((1)::double precision + ceil((ln(abs(delay_ms)) / ln((((1)::double precision + public.delay_error()) / ((1)::double precision - public.delay_error()))))))) END;
+
+
+ALTER FUNCTION public.delay_bucket(delay_ms double precision) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.delay_bucket(delay_ms double precision) IS 'Which bucket a delay is counted in';
+
+-- FUNCTION public.delay_of_day(date)
+
+CREATE FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET work_mem TO '64MB'
+    AS $$
+    SELECT p.counted, p.p50_ms, p.p95_ms, p.p99_ms
+    FROM (
+        SELECT array_agg(c.bucket) AS buckets, array_agg(c.held) AS counts
+        FROM (
+            SELECT delay_bucket(d.delay_ms) AS bucket, count(*) AS held FROM delays_of_day(wanted_day) d GROUP BY 1
+        ) c
+    ) a
+    CROSS JOIN LATERAL bucket_percentiles(a.buckets, a.counts) p
+    $$;
+
+
+ALTER FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) IS 'For metrics.commit_delay_daily: the same of all sessions, for fixes of a UTC day';
+
+-- FUNCTION public.tells_place(public.precision_level, public.precision_level, real, double precision)
+
+CREATE FUNCTION public.tells_place(allowed public.precision_level, stored public.precision_level, accuracy_m real, cell_accuracy_m double precision) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((allowed = 'exact'::public.precision_level) OR COALESCE(((allowed = 'rough'::public.precision_level) AND (stored = 'rough'::public.precision_level) AND (accuracy_m >= cell_accuracy_m)), false));
+
+
+ALTER FUNCTION public.tells_place(allowed public.precision_level, stored public.precision_level, accuracy_m real, cell_accuracy_m double precision) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.tells_place(allowed public.precision_level, stored public.precision_level, accuracy_m real, cell_accuracy_m double precision) IS 'Whether a row''s place and accuracy may be told; else only that it was there. What is missing counts as no';
+
+-- FUNCTION public.session_fixes(bigint, bigint[])
+
+CREATE FUNCTION public.session_fixes(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, at timestamp with time zone, beat boolean, tells_place boolean, stored public.precision_level, accuracy_m real, loc public.geometry, written_by xid)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT m.user_id,
+     public.told_at(m.allowed, p.recorded_at, p.fix_offset_ms) AS told_at,
+     public.is_beat(m.allowed, p."precision") AS is_beat,
+     public.tells_place(m.allowed, p."precision", p.accuracy_m, m.cell_accuracy_m) AS tells_place,
+     p."precision",
+     p.accuracy_m,
+     p.loc,
+     p.xmin
+    FROM (public.summary_members m
+      CROSS JOIN LATERAL ( SELECT r.recorded_at,
+             r.fix_offset_ms,
+             r."precision",
+             r.accuracy_m,
+             r.loc,
+             r.xmin
+            FROM public.party_positions r
+           WHERE ((r.session_id = session_fixes.wanted_session) AND (r.user_id = m.user_id) AND (r.recorded_at > m.kept_after) AND (NOT r.ttl_expired))
+          OFFSET 0) p)
+   WHERE ((m.session_id = session_fixes.wanted_session) AND ((session_fixes.wanted_users IS NULL) OR (m.user_id = ANY (session_fixes.wanted_users))));
+END;
+
+
+ALTER FUNCTION public.session_fixes(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_fixes(wanted_session bigint, wanted_users bigint[]) IS 'Unexpired rows of a session, and what of each may be told. written_by: the transaction, whose commit the server times at no byte a row';
+
+-- FUNCTION public.delays_of(bigint, bigint[])
+
+CREATE FUNCTION public.delays_of(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(delay_ms double precision)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (round((EXTRACT(epoch FROM (c.committed_at - f.at)) * (1000)::numeric)))::double precision AS round
+    FROM (public.session_fixes(delays_of.wanted_session, delays_of.wanted_users) f(user_id, at, beat, tells_place, stored, accuracy_m, loc, written_by)
+      CROSS JOIN LATERAL ( SELECT
+                 CASE
+                     WHEN ( SELECT (current_setting('track_commit_timestamp'::text) = 'on'::text)) THEN pg_xact_commit_timestamp(f.written_by)
+                     ELSE NULL::timestamp with time zone
+                 END AS committed_at
+          OFFSET 0) c)
+   WHERE ((NOT f.beat) AND (c.committed_at IS NOT NULL));
+END;
+
+
+ALTER FUNCTION public.delays_of(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.delays_of(wanted_session bigint, wanted_users bigint[]) IS 'Milliseconds from fix to commit, of exact rows whose commit the server still knows. None with track_commit_timestamp off';
+
+-- FUNCTION public.delays_of_day(date)
+
+CREATE FUNCTION public.delays_of_day(wanted_day date) RETURNS TABLE(delay_ms double precision)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (round((EXTRACT(epoch FROM (c.committed_at - f.at)) * (1000)::numeric)))::double precision AS round
+    FROM (public.day_fixes(delays_of_day.wanted_day) f(session_id, user_id, at, beat, written_by)
+      CROSS JOIN LATERAL ( SELECT
+                 CASE
+                     WHEN ( SELECT (current_setting('track_commit_timestamp'::text) = 'on'::text)) THEN pg_xact_commit_timestamp(f.written_by)
+                     ELSE NULL::timestamp with time zone
+                 END AS committed_at
+          OFFSET 0) c)
+   WHERE ((NOT f.beat) AND (c.committed_at IS NOT NULL));
+END;
+
+
+ALTER FUNCTION public.delays_of_day(wanted_day date) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.delays_of_day(wanted_day date) IS 'The same of all sessions, for fixes of a UTC day';
 
 -- FUNCTION public.delete_expired_doodles(integer)
 
@@ -550,6 +947,68 @@ ALTER FUNCTION public.flag_expired(batch integer, keep_hours integer) OWNER TO p
 
 COMMENT ON FUNCTION public.flag_expired(batch integer, keep_hours integer) IS 'For the keeper: sets ttl_expired on at most batch rows whose session''s own time-to-live has passed; returns how many';
 
+-- TABLE public.trips
+
+CREATE TABLE public.trips (
+    id bigint NOT NULL,
+    user_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    duration_min integer NOT NULL,
+    budget_min integer,
+    budget_max integer,
+    freshness_score real,
+    mode text NOT NULL,
+    context_hash text,
+    CONSTRAINT trips_budget_max_range CHECK ((budget_max >= 0)),
+    CONSTRAINT trips_budget_min_range CHECK ((budget_min >= 0)),
+    CONSTRAINT trips_budget_order CHECK ((budget_min <= budget_max)),
+    CONSTRAINT trips_context_hash_form CHECK ((context_hash ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT trips_duration_range CHECK (((duration_min >= 1) AND (duration_min <= 20160))),
+    CONSTRAINT trips_freshness_range CHECK (((freshness_score >= (0)::double precision) AND (freshness_score <= (1)::double precision))),
+    CONSTRAINT trips_mode CHECK ((mode = ANY (ARRAY['walk'::text, 'transit'::text, 'bike'::text])))
+);
+ALTER TABLE ONLY public.trips ALTER COLUMN user_id SET STATISTICS 0;
+
+
+ALTER TABLE public.trips OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.trips IS 'Courses: recommended to all, or made for one person';
+
+COMMENT ON COLUMN public.trips.id IS 'Number of the trip';
+
+COMMENT ON COLUMN public.trips.user_id IS 'Whose it is; null if recommended to all, or its owner was erased';
+
+COMMENT ON COLUMN public.trips.created_at IS 'When it was proposed';
+
+COMMENT ON COLUMN public.trips.duration_min IS 'Minutes from the first stop to the last';
+
+COMMENT ON COLUMN public.trips.budget_min IS 'Least cost for one person, in the currency''s main unit';
+
+COMMENT ON COLUMN public.trips.budget_max IS 'Most cost for one person';
+
+COMMENT ON COLUMN public.trips.freshness_score IS 'How new its places and posts are, 0 to 1';
+
+COMMENT ON COLUMN public.trips.mode IS 'walk, transit or bike';
+
+COMMENT ON COLUMN public.trips.context_hash IS 'Fingerprint of time, budget and weather it was proposed for: SHA-256, hexadecimal';
+
+-- FUNCTION public.hold_trip(bigint, bigint)
+
+CREATE FUNCTION public.hold_trip(wanted_trip bigint, wanted_user bigint) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT true
+    FROM public.trips t
+   WHERE ((t.id = hold_trip.wanted_trip) AND ((t.user_id IS NULL) OR (t.user_id = hold_trip.wanted_user)))
+  FOR KEY SHARE OF t;
+END;
+
+
+ALTER FUNCTION public.hold_trip(wanted_trip bigint, wanted_user bigint) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.hold_trip(wanted_trip bigint, wanted_user bigint) IS 'For the gateway: true for a trip that is recommended or the user''s own, and keeps it until the transaction ends; null for any other, there or not';
+
 -- FUNCTION public.hold_user(bigint)
 
 CREATE FUNCTION public.hold_user(wanted bigint) RETURNS boolean
@@ -566,6 +1025,40 @@ END;
 ALTER FUNCTION public.hold_user(wanted bigint) OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.hold_user(wanted bigint) IS 'True for a user who is there, and keeps them from being erased until the transaction ends; null otherwise';
+
+-- FUNCTION public.live_for()
+
+CREATE FUNCTION public.live_for() RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '00:00:30'::interval;
+
+
+ALTER FUNCTION public.live_for() OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.live_for() IS 'How long a stream counts as live after a fix; the wire calls a member stale after the same time';
+
+-- FUNCTION public.liveness_of_day(date)
+
+CREATE FUNCTION public.liveness_of_day(wanted_day date, OUT sessions bigint, OUT members bigint, OUT live_s double precision, OUT gaps bigint) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET work_mem TO '64MB'
+    AS $$
+    SELECT count(DISTINCT b.session_id), count(*) FILTER (WHERE b.next_at IS NULL),
+        coalesce(sum(extract(epoch FROM least(b.next_at - b.at, live_for(),
+            (wanted_day + 1)::timestamp AT TIME ZONE 'UTC' - b.at))), 0)::double precision,
+        count(*) FILTER (WHERE b.next_at - b.at > live_for())
+    FROM (
+        SELECT n.session_id, n.user_id, n.at, lead(n.at) OVER (PARTITION BY n.session_id, n.user_id ORDER BY n.at) AS next_at
+        FROM day_beats(wanted_day) n
+    ) b
+    $$;
+
+
+ALTER FUNCTION public.liveness_of_day(wanted_day date, OUT sessions bigint, OUT members bigint, OUT live_s double precision, OUT gaps bigint) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.liveness_of_day(wanted_day date, OUT sessions bigint, OUT members bigint, OUT live_s double precision, OUT gaps bigint) IS 'For metrics.session_liveness_daily: streams of a UTC day, cut at midnight';
 
 -- FUNCTION public.maintain_partitions()
 
@@ -751,149 +1244,6 @@ ALTER FUNCTION public.months_state(wanted text, OUT chunks integer, OUT rows big
 
 COMMENT ON FUNCTION public.months_state(wanted text, OUT chunks integer, OUT rows bigint, OUT bytes bigint, OUT oldest timestamp with time zone) IS 'posts or feedback now: partitions, estimated rows, bytes, where the oldest begins';
 
--- TABLE public.party_members
-
-CREATE TABLE public.party_members (
-    session_id bigint NOT NULL,
-    user_id bigint NOT NULL,
-    member_no integer NOT NULL,
-    role text NOT NULL,
-    display_name text NOT NULL,
-    token_digest bytea,
-    "precision" public.precision_level NOT NULL,
-    joined_at timestamp with time zone NOT NULL,
-    left_at timestamp with time zone,
-    kicked_at timestamp with time zone,
-    CONSTRAINT party_members_display_name_check CHECK ((length(display_name) <= 40)),
-    CONSTRAINT party_members_gone_has_no_token CHECK (((token_digest IS NULL) OR ((left_at IS NULL) AND (kicked_at IS NULL)))),
-    CONSTRAINT party_members_kicked_has_left CHECK (((kicked_at IS NULL) OR (left_at IS NOT NULL))),
-    CONSTRAINT party_members_member_no_check CHECK ((member_no > 0)),
-    CONSTRAINT party_members_role_check CHECK ((role = ANY (ARRAY['host'::text, 'member'::text, 'viewer'::text]))),
-    CONSTRAINT party_members_token_digest_check CHECK ((octet_length(token_digest) = 32))
-);
-ALTER TABLE ONLY public.party_members ALTER COLUMN display_name SET STATISTICS 0;
-ALTER TABLE ONLY public.party_members ALTER COLUMN token_digest SET STATISTICS 0;
-
-
-ALTER TABLE public.party_members OWNER TO partyline_owner;
-
-COMMENT ON TABLE public.party_members IS 'Who is, or was, in a party. Rows are never deleted: numbers are never given twice';
-
-COMMENT ON COLUMN public.party_members.session_id IS 'The party';
-
-COMMENT ON COLUMN public.party_members.user_id IS 'The person';
-
-COMMENT ON COLUMN public.party_members.member_no IS 'The person''s name on the wire, inside this session; 1 is the host';
-
-COMMENT ON COLUMN public.party_members.role IS 'host, member or viewer';
-
-COMMENT ON COLUMN public.party_members.display_name IS 'Empty once the user is erased';
-
-COMMENT ON COLUMN public.party_members.token_digest IS 'SHA-256 of the member token; null once it is dead';
-
-COMMENT ON COLUMN public.party_members."precision" IS 'The member''s own choice; a loosening by the host never reaches past it';
-
-COMMENT ON COLUMN public.party_members.joined_at IS 'Last time they came in by the sharable token';
-
-COMMENT ON COLUMN public.party_members.left_at IS 'When they left, were kicked, or were erased';
-
-COMMENT ON COLUMN public.party_members.kicked_at IS 'When the host removed them; they cannot come back';
-
--- TABLE public.party_positions
-
-CREATE TABLE public.party_positions (
-    session_id bigint NOT NULL,
-    user_id bigint NOT NULL,
-    recorded_at timestamp with time zone NOT NULL,
-    accuracy_m real,
-    "precision" public.precision_level NOT NULL,
-    fix_offset_ms smallint NOT NULL,
-    ttl_expired boolean DEFAULT false NOT NULL,
-    loc public.geometry(Point,4326) NOT NULL,
-    CONSTRAINT party_positions_aligned CHECK ((date_bin('00:00:05'::interval, recorded_at, '1970-01-01 00:00:00+00'::timestamp with time zone) = recorded_at)),
-    CONSTRAINT party_positions_fix_offset_ms_check CHECK (((fix_offset_ms >= 0) AND (fix_offset_ms <= 4999))),
-    CONSTRAINT party_positions_never_private CHECK (("precision" <> 'private'::public.precision_level))
-);
-ALTER TABLE ONLY public.party_positions ALTER COLUMN user_id SET STATISTICS 0;
-ALTER TABLE ONLY public.party_positions ALTER COLUMN loc SET STATISTICS 0;
-
-
-ALTER TABLE public.party_positions OWNER TO partyline_owner;
-
-COMMENT ON TABLE public.party_positions IS 'Masked positions, one for each member and window. No foreign keys: a dropped chunk would lock users';
-
-COMMENT ON COLUMN public.party_positions.session_id IS 'party_sessions.id';
-
-COMMENT ON COLUMN public.party_positions.user_id IS 'users.id';
-
-COMMENT ON COLUMN public.party_positions.recorded_at IS 'Start of the 5-second window, aligned to the epoch';
-
-COMMENT ON COLUMN public.party_positions.accuracy_m IS 'Radius in metres; null if the phone gave none';
-
-COMMENT ON COLUMN public.party_positions."precision" IS 'How fine loc is: exact or rough. Private is never stored';
-
-COMMENT ON COLUMN public.party_positions.fix_offset_ms IS 'The position''s time after recorded_at, 0 to 4999 milliseconds';
-
-COMMENT ON COLUMN public.party_positions.ttl_expired IS 'The session''s time-to-live has passed; nobody reads the row any more';
-
-COMMENT ON COLUMN public.party_positions.loc IS 'WGS 84, already masked (G5)';
-
--- TABLE public.party_sessions
-
-CREATE TABLE public.party_sessions (
-    id bigint NOT NULL,
-    trip_id bigint,
-    host_user_id bigint NOT NULL,
-    status text DEFAULT 'live'::text NOT NULL,
-    started_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone,
-    sharable_token bytea NOT NULL,
-    token_uses integer DEFAULT 0 NOT NULL,
-    "precision" public.precision_level NOT NULL,
-    options jsonb NOT NULL,
-    revision bigint DEFAULT 1 NOT NULL,
-    flagged_to timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    CONSTRAINT party_sessions_ended_when CHECK (((status = 'ended'::text) = (ended_at IS NOT NULL))),
-    CONSTRAINT party_sessions_sharable_token_check CHECK ((octet_length(sharable_token) = 32)),
-    CONSTRAINT party_sessions_status_check CHECK ((status = ANY (ARRAY['live'::text, 'ended'::text]))),
-    CONSTRAINT party_sessions_token_uses_check CHECK ((token_uses >= 0)),
-    CONSTRAINT party_sessions_ttl CHECK (
-CASE
-    WHEN (jsonb_typeof((options -> 'ttl_hours'::text)) = 'number'::text) THEN ((((options ->> 'ttl_hours'::text))::numeric >= (1)::numeric) AND (((options ->> 'ttl_hours'::text))::numeric <= (8760)::numeric))
-    ELSE false
-END)
-);
-ALTER TABLE ONLY public.party_sessions ALTER COLUMN sharable_token SET STATISTICS 0;
-
-
-ALTER TABLE public.party_sessions OWNER TO partyline_owner;
-
-COMMENT ON TABLE public.party_sessions IS 'One party''s sharing';
-
-COMMENT ON COLUMN public.party_sessions.id IS 'Its last three bits are the shard';
-
-COMMENT ON COLUMN public.party_sessions.trip_id IS 'The trip that the party is on';
-
-COMMENT ON COLUMN public.party_sessions.host_user_id IS 'Who made it';
-
-COMMENT ON COLUMN public.party_sessions.status IS 'live or ended';
-
-COMMENT ON COLUMN public.party_sessions.started_at IS 'Fixes from before are refused; up to 7 days back, for recordings';
-
-COMMENT ON COLUMN public.party_sessions.ended_at IS 'Set exactly when ended';
-
-COMMENT ON COLUMN public.party_sessions.sharable_token IS 'SHA-256 of the invitation, never the token';
-
-COMMENT ON COLUMN public.party_sessions.token_uses IS 'How many people came in by the present token';
-
-COMMENT ON COLUMN public.party_sessions."precision" IS 'What the host allows';
-
-COMMENT ON COLUMN public.party_sessions.options IS 'tick_ms, rough_cell_m, max_members, ttl_hours, token_expires_at, token_max_uses, live_only, started_at';
-
-COMMENT ON COLUMN public.party_sessions.revision IS 'Counts changes of precision and membership';
-
-COMMENT ON COLUMN public.party_sessions.flagged_to IS 'The keeper''s bookmark: rows recorded before it carry ttl_expired';
-
 -- FUNCTION public.party_track(bigint, bigint[], timestamp with time zone, timestamp with time zone, integer)
 
 CREATE FUNCTION public.party_track(wanted_session bigint, wanted_users bigint[], from_at timestamp with time zone, to_at timestamp with time zone, at_most integer) RETURNS TABLE(user_id bigint, recorded_at timestamp with time zone, fix_offset_ms smallint, lat double precision, lon double precision, accuracy_m real, "precision" public.precision_level)
@@ -1037,6 +1387,372 @@ ALTER FUNCTION public.record_failed_drop(ttl_hours integer, reason text) OWNER T
 
 COMMENT ON FUNCTION public.record_failed_drop(ttl_hours integer, reason text) IS 'For the keeper: records that a drop did not happen, and why';
 
+-- FUNCTION public.session_accuracy(bigint, bigint[])
+
+CREATE FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, mean_accuracy_m double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET work_mem TO '64MB'
+    AS $$
+    SELECT w.user_id, sum(w.accuracy_m * w.held_s) / nullif(sum(w.held_s), 0)
+    FROM (
+        SELECT s.user_id, s.accuracy_m,
+            extract(epoch FROM lead(s.at) OVER (PARTITION BY s.user_id, s.stretch ORDER BY s.at) - s.at)::double precision AS held_s
+        FROM session_stretches(wanted_session, wanted_users) s
+    ) w
+    GROUP BY w.user_id
+    $$;
+
+
+ALTER FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) IS 'For the gateway: mean accuracy of what may be told, each held until the next fix, not across gaps; null for who has no two fixes in a row';
+
+-- FUNCTION public.session_beats(bigint, bigint[])
+
+CREATE FUNCTION public.session_beats(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, at timestamp with time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT f.user_id,
+     (f.at + e.after)
+    FROM (public.session_fixes(session_beats.wanted_session, session_beats.wanted_users) f(user_id, at, beat, tells_place, stored, accuracy_m, loc, written_by)
+      CROSS JOIN LATERAL unnest(
+         CASE
+             WHEN f.beat THEN ARRAY['00:00:00'::interval, '00:00:30'::interval, '00:01:00'::interval]
+             ELSE ARRAY['00:00:00'::interval]
+         END) e(after));
+END;
+
+
+ALTER FUNCTION public.session_beats(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_beats(wanted_session bigint, wanted_users bigint[]) IS 'Heartbeats of the members'' streams, each live for live_for(). A rough position gives three, for its beat of 60 s and the time after it';
+
+-- FUNCTION public.session_delays(bigint, bigint[])
+
+CREATE FUNCTION public.session_delays(wanted_session bigint, wanted_users bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET work_mem TO '64MB'
+    AS $$
+    SELECT p.counted, p.p50_ms, p.p95_ms, p.p99_ms
+    FROM (
+        SELECT array_agg(c.bucket) AS buckets, array_agg(c.held) AS counts
+        FROM (
+            SELECT delay_bucket(d.delay_ms) AS bucket, count(*) AS held
+            FROM delays_of(wanted_session, wanted_users) d
+            GROUP BY 1
+        ) c
+    ) a
+    CROSS JOIN LATERAL bucket_percentiles(a.buckets, a.counts) p
+    $$;
+
+
+ALTER FUNCTION public.session_delays(wanted_session bigint, wanted_users bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_delays(wanted_session bigint, wanted_users bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) IS 'For the gateway: percentiles of the time from fix to commit, milliseconds, within delay_error(); and of how many rows';
+
+-- FUNCTION public.session_distances(bigint, bigint[])
+
+CREATE FUNCTION public.session_distances(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, distance_m double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET work_mem TO '64MB'
+    BEGIN ATOMIC
+ SELECT s.user_id,
+     COALESCE(sum(public.st_distancesphere(s.loc, s.next_loc)) FILTER (WHERE ((s.next_at - s.at) <= public.bridged_for(s.beat))), (0)::double precision) AS "coalesce"
+    FROM ( SELECT f.user_id,
+             f.at,
+             f.beat,
+             f.loc,
+             lead(f.at) OVER w AS next_at,
+             lead(f.loc) OVER w AS next_loc
+            FROM public.session_fixes(session_distances.wanted_session, session_distances.wanted_users) f(user_id, at, beat, tells_place, stored, accuracy_m, loc, written_by)
+           WHERE f.tells_place
+           WINDOW w AS (PARTITION BY f.user_id ORDER BY f.at)) s
+   GROUP BY s.user_id;
+END;
+
+
+ALTER FUNCTION public.session_distances(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_distances(wanted_session bigint, wanted_users bigint[]) IS 'For the gateway: metres along the positions that may be told, not across gaps';
+
+-- FUNCTION public.session_live_ranges(bigint, bigint[])
+
+CREATE FUNCTION public.session_live_ranges(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, from_at timestamp with time zone, to_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET work_mem TO '64MB'
+    AS $$
+    -- Only the beats at the ends of ranges are left for the outer window: a range's first, then its last.
+    SELECT r.user_id, r.from_at, r.to_at
+    FROM (
+        SELECT e.user_id, e.begins, e.at AS from_at,
+            live_for() + CASE WHEN e.ends THEN e.at
+                ELSE lead(e.at) OVER (PARTITION BY e.user_id ORDER BY e.at, e.ends) END AS to_at
+        FROM (
+            SELECT b.user_id, b.at, b.at - lag(b.at) OVER w > live_for() IS NOT FALSE AS begins,
+                lead(b.at) OVER w - b.at > live_for() IS NOT FALSE AS ends
+            FROM session_beats(wanted_session, wanted_users) b
+            WINDOW w AS (PARTITION BY b.user_id ORDER BY b.at)
+        ) e
+        WHERE e.begins OR e.ends
+    ) r
+    WHERE r.begins
+    $$;
+
+
+ALTER FUNCTION public.session_live_ranges(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_live_ranges(wanted_session bigint, wanted_users bigint[]) IS 'For the gateway: from when to when each member''s stream was live; between two of a member lies a gap';
+
+-- FUNCTION public.session_spans(bigint, bigint[])
+
+CREATE FUNCTION public.session_spans(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, fixes bigint, first_at timestamp with time zone, last_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET work_mem TO '64MB'
+    BEGIN ATOMIC
+ SELECT f.user_id,
+     (count(*) FILTER (WHERE (NOT f.beat)) + count(DISTINCT f.at) FILTER (WHERE f.beat)),
+     min(f.at) AS min,
+     max(f.at) AS max
+    FROM public.session_fixes(session_spans.wanted_session, session_spans.wanted_users) f(user_id, at, beat, tells_place, stored, accuracy_m, loc, written_by)
+   GROUP BY f.user_id;
+END;
+
+
+ALTER FUNCTION public.session_spans(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_spans(wanted_session bigint, wanted_users bigint[]) IS 'For the gateway: of each member who is not private now and has fixes, how many, the first and the last';
+
+-- FUNCTION public.spot_radius_m()
+
+CREATE FUNCTION public.spot_radius_m() RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 100.0;
+
+
+ALTER FUNCTION public.spot_radius_m() OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.spot_radius_m() IS 'Who is no further from a place is at it, metres; for a rough position its own accuracy, if that is more';
+
+-- TABLE public.places
+
+CREATE TABLE public.places (
+    id bigint NOT NULL,
+    source_id bigint,
+    geo public.geometry(Point,4326) NOT NULL,
+    last_synced_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    stay_min integer,
+    congestion_score real,
+    is_active boolean DEFAULT true NOT NULL,
+    name text NOT NULL,
+    external_ref text,
+    category text NOT NULL,
+    address text,
+    district text,
+    cost_band text,
+    hours jsonb DEFAULT '{}'::jsonb NOT NULL,
+    mood_scores jsonb DEFAULT '{}'::jsonb NOT NULL,
+    text_embedding public.vector(384),
+    CONSTRAINT places_category_length CHECK (((length(category) >= 1) AND (length(category) <= 64))),
+    CONSTRAINT places_congestion_range CHECK (((congestion_score >= (0)::double precision) AND (congestion_score <= (1)::double precision))),
+    CONSTRAINT places_cost_band CHECK ((cost_band = ANY (ARRAY['free'::text, 'low'::text, 'medium'::text, 'high'::text]))),
+    CONSTRAINT places_external_ref_has_source CHECK (((external_ref IS NULL) OR (source_id IS NOT NULL))),
+    CONSTRAINT places_external_ref_length CHECK (((length(external_ref) >= 1) AND (length(external_ref) <= 200))),
+    CONSTRAINT places_geo_on_earth CHECK (((NOT public.st_isempty(geo)) AND ((public.st_x(geo) >= ('-180'::integer)::double precision) AND (public.st_x(geo) <= (180)::double precision)) AND ((public.st_y(geo) >= ('-90'::integer)::double precision) AND (public.st_y(geo) <= (90)::double precision)))),
+    CONSTRAINT places_hours_object CHECK ((jsonb_typeof(hours) = 'object'::text)),
+    CONSTRAINT places_mood_scores_range CHECK (((jsonb_typeof(mood_scores) = 'object'::text) AND (NOT jsonb_path_exists(mood_scores, '$.*?((@.type() != "number" || @ < 0) || @ > 1)'::jsonpath)))),
+    CONSTRAINT places_name_length CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT places_stay_range CHECK (((stay_min >= 1) AND (stay_min <= 1440)))
+);
+
+
+ALTER TABLE public.places OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.places IS 'Places that a trip can stop at';
+
+COMMENT ON COLUMN public.places.id IS 'Number of the place';
+
+COMMENT ON COLUMN public.places.source_id IS 'Where it was collected; null if entered by hand';
+
+COMMENT ON COLUMN public.places.geo IS 'WGS 84';
+
+COMMENT ON COLUMN public.places.last_synced_at IS 'When the source was last compared';
+
+COMMENT ON COLUMN public.places.created_at IS 'When the row was made';
+
+COMMENT ON COLUMN public.places.stay_min IS 'Usual stay, minutes';
+
+COMMENT ON COLUMN public.places.congestion_score IS 'How crowded it usually is, 0 to 1; days are in place_congestion_daily';
+
+COMMENT ON COLUMN public.places.is_active IS 'False: closed for good, or not to be recommended';
+
+COMMENT ON COLUMN public.places.name IS 'As signs say it';
+
+COMMENT ON COLUMN public.places.external_ref IS 'The source''s own key';
+
+COMMENT ON COLUMN public.places.category IS 'Café, park, museum …';
+
+COMMENT ON COLUMN public.places.address IS 'Postal address';
+
+COMMENT ON COLUMN public.places.district IS 'Part of the town';
+
+COMMENT ON COLUMN public.places.cost_band IS 'free, low, medium or high';
+
+COMMENT ON COLUMN public.places.hours IS 'Opening hours: day of the week to list of [from, to]';
+
+COMMENT ON COLUMN public.places.mood_scores IS 'Atmosphere (quiet, lively, vintage …) to a score from 0 to 1';
+
+COMMENT ON COLUMN public.places.text_embedding IS 'Description as a vector, compared by cosine';
+
+-- TABLE public.trip_nodes
+
+CREATE TABLE public.trip_nodes (
+    id bigint NOT NULL,
+    trip_id bigint NOT NULL,
+    place_id bigint NOT NULL,
+    eta timestamp with time zone,
+    sequence integer NOT NULL,
+    planned_stay_min integer,
+    transition_mode text,
+    notes text,
+    CONSTRAINT trip_nodes_notes_length CHECK ((length(notes) <= 2000)),
+    CONSTRAINT trip_nodes_sequence_range CHECK (((sequence >= 1) AND (sequence <= 1000))),
+    CONSTRAINT trip_nodes_stay_range CHECK (((planned_stay_min >= 0) AND (planned_stay_min <= 1440))),
+    CONSTRAINT trip_nodes_transition_mode CHECK ((transition_mode = ANY (ARRAY['walk'::text, 'transit'::text, 'bike'::text])))
+);
+
+
+ALTER TABLE public.trip_nodes OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.trip_nodes IS 'The stops of a trip, in order';
+
+COMMENT ON COLUMN public.trip_nodes.id IS 'Number of the stop';
+
+COMMENT ON COLUMN public.trip_nodes.trip_id IS 'The trip';
+
+COMMENT ON COLUMN public.trip_nodes.place_id IS 'Where it stops';
+
+COMMENT ON COLUMN public.trip_nodes.eta IS 'Planned time of arrival';
+
+COMMENT ON COLUMN public.trip_nodes.sequence IS 'Order in the trip, from 1; unique in it';
+
+COMMENT ON COLUMN public.trip_nodes.planned_stay_min IS 'Recommended stay, minutes';
+
+COMMENT ON COLUMN public.trip_nodes.transition_mode IS 'How to get there from the stop before: walk, transit or bike';
+
+COMMENT ON COLUMN public.trip_nodes.notes IS 'Free text; removed when the trip''s owner is erased';
+
+-- FUNCTION public.session_spots(bigint, bigint[])
+
+CREATE FUNCTION public.session_spots(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, sequence integer, place text, planned_stay_min integer, nearest_m double precision, arrived_at timestamp with time zone, left_at timestamp with time zone, stay_s double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET work_mem TO '64MB'
+    BEGIN ATOMIC
+ WITH spot AS MATERIALIZED (
+          SELECT n.sequence,
+             c.name,
+             n.planned_stay_min,
+             c.geo
+            FROM ((public.party_sessions s
+              JOIN public.trip_nodes n ON ((n.trip_id = s.trip_id)))
+              JOIN public.places c ON ((c.id = n.place_id)))
+           WHERE (s.id = session_spots.wanted_session)
+         ), step AS (
+          SELECT f.user_id,
+             f.at,
+             f.loc,
+             f.beat,
+             GREATEST(public.spot_radius_m(), (
+                 CASE
+                     WHEN (f.stored = 'rough'::public.precision_level) THEN f.accuracy_m
+                     ELSE NULL::real
+                 END)::double precision) AS radius_m,
+             lead(f.at) OVER w AS next_at,
+             lead(f.loc) OVER w AS next_loc,
+             lead(GREATEST(public.spot_radius_m(), (
+                 CASE
+                     WHEN (f.stored = 'rough'::public.precision_level) THEN f.accuracy_m
+                     ELSE NULL::real
+                 END)::double precision)) OVER w AS next_radius_m
+            FROM public.session_fixes(session_spots.wanted_session, session_spots.wanted_users) f(user_id, at, beat, tells_place, stored, accuracy_m, loc, written_by)
+           WHERE (f.tells_place AND (( SELECT count(*) AS count
+                    FROM spot) > 0))
+           WINDOW w AS (PARTITION BY f.user_id ORDER BY f.at)
+         ), near AS (
+          SELECT t.user_id,
+             t.at,
+             t.loc,
+             t.beat,
+             t.radius_m,
+             t.next_at,
+             t.next_loc,
+             t.next_radius_m,
+             p_1.sequence,
+             p_1.geo,
+             d.away_m
+            FROM ((step t
+              CROSS JOIN spot p_1)
+              CROSS JOIN LATERAL ( SELECT public.st_distancesphere(t.loc, p_1.geo) AS away_m
+                  OFFSET 0) d)
+         ), stay AS (
+          SELECT n.user_id,
+             n.sequence,
+             min(n.away_m) AS nearest_m,
+             min(n.at) FILTER (WHERE (n.away_m <= n.radius_m)) AS arrived_at,
+             max(n.at) FILTER (WHERE (n.away_m <= n.radius_m)) AS left_at,
+             (COALESCE(sum(EXTRACT(epoch FROM (n.next_at - n.at))) FILTER (WHERE ((n.away_m <= n.radius_m) AND ((n.next_at - n.at) <= public.bridged_for(n.beat)) AND (public.st_distancesphere(n.next_loc, n.geo) <= n.next_radius_m))), (0)::numeric))::double precision AS stay_s
+            FROM near n
+           GROUP BY n.user_id, n.sequence
+         )
+  SELECT y.user_id,
+     p.sequence,
+     p.name,
+     p.planned_stay_min,
+     y.nearest_m,
+     y.arrived_at,
+     y.left_at,
+     y.stay_s
+    FROM (stay y
+      JOIN spot p ON ((p.sequence = y.sequence)));
+END;
+
+
+ALTER FUNCTION public.session_spots(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_spots(wanted_session bigint, wanted_users bigint[]) IS 'For the gateway: of each member and stop of the session''s trip, how near they came, the first and last fix there, and for how long two fixes in a row were there without a gap';
+
+-- FUNCTION public.session_stretches(bigint, bigint[])
+
+CREATE FUNCTION public.session_stretches(wanted_session bigint, wanted_users bigint[]) RETURNS TABLE(user_id bigint, stretch bigint, at timestamp with time zone, accuracy_m double precision)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT n.user_id,
+     count(*) FILTER (WHERE n.begins) OVER (PARTITION BY n.user_id ORDER BY n.at) AS count,
+     n.at,
+     n.accuracy_m
+    FROM ( SELECT f.user_id,
+             f.at,
+             (f.accuracy_m)::double precision AS accuracy_m,
+             (((f.at - lag(f.at) OVER w) > public.bridged_for(lag(f.beat) OVER w)) IS NOT FALSE) AS begins
+            FROM public.session_fixes(session_stretches.wanted_session, session_stretches.wanted_users) f(user_id, at, beat, tells_place, stored, accuracy_m, loc, written_by)
+           WHERE (f.tells_place AND (f.accuracy_m IS NOT NULL))
+           WINDOW w AS (PARTITION BY f.user_id ORDER BY f.at)) n;
+END;
+
+
+ALTER FUNCTION public.session_stretches(wanted_session bigint, wanted_users bigint[]) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.session_stretches(wanted_session bigint, wanted_users bigint[]) IS 'Accuracies that may be told, in numbered stretches without a gap, so that none is carried over one';
+
 -- TABLE public.place_tags
 
 CREATE TABLE public.place_tags (
@@ -1163,6 +1879,35 @@ COMMENT ON COLUMN feature_store.user_trip_features.feature_set IS 'Name and vers
 
 COMMENT ON COLUMN feature_store.user_trip_features.features IS 'Name to value';
 
+-- VIEW metrics.commit_delay_daily
+
+CREATE VIEW metrics.commit_delay_daily WITH (security_barrier='true') AS
+ SELECT d.day,
+    c.counted AS fixes,
+    c.p50_ms,
+    c.p95_ms,
+    c.p99_ms
+   FROM (( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - n.ago) AS day
+           FROM generate_series(0, ( SELECT ((max(((s.options ->> 'ttl_hours'::text))::integer) / 24) + 1)
+                   FROM public.party_sessions s)) n(ago)) d
+     CROSS JOIN LATERAL public.delay_of_day(d.day) c(counted, p50_ms, p95_ms, p99_ms))
+  WHERE (c.counted > 0);
+
+
+ALTER VIEW metrics.commit_delay_daily OWNER TO partyline_views;
+
+COMMENT ON VIEW metrics.commit_delay_daily IS 'One row for each UTC day: from fix to commit, of exact rows. Empty where track_commit_timestamp is off. Ask for a day: each one reads a whole day of positions';
+
+COMMENT ON COLUMN metrics.commit_delay_daily.day IS 'UTC day of the fixes';
+
+COMMENT ON COLUMN metrics.commit_delay_daily.fixes IS 'Rows whose commit the server still knows';
+
+COMMENT ON COLUMN metrics.commit_delay_daily.p50_ms IS 'Half of them took no longer, milliseconds';
+
+COMMENT ON COLUMN metrics.commit_delay_daily.p95_ms IS '95 % of them took no longer, milliseconds';
+
+COMMENT ON COLUMN metrics.commit_delay_daily.p99_ms IS '99 % of them took no longer, milliseconds';
+
 -- TABLE public.feedback
 
 CREATE TABLE public.feedback (
@@ -1202,160 +1947,6 @@ COMMENT ON COLUMN public.feedback.stay_actual_min IS 'How long they stayed, minu
 COMMENT ON COLUMN public.feedback.rating IS '1 poor, 2 good, 3 very good';
 
 COMMENT ON COLUMN public.feedback.comments IS 'Free text; removed when its author is erased';
-
--- TABLE public.places
-
-CREATE TABLE public.places (
-    id bigint NOT NULL,
-    source_id bigint,
-    geo public.geometry(Point,4326) NOT NULL,
-    last_synced_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    stay_min integer,
-    congestion_score real,
-    is_active boolean DEFAULT true NOT NULL,
-    name text NOT NULL,
-    external_ref text,
-    category text NOT NULL,
-    address text,
-    district text,
-    cost_band text,
-    hours jsonb DEFAULT '{}'::jsonb NOT NULL,
-    mood_scores jsonb DEFAULT '{}'::jsonb NOT NULL,
-    text_embedding public.vector(384),
-    CONSTRAINT places_category_length CHECK (((length(category) >= 1) AND (length(category) <= 64))),
-    CONSTRAINT places_congestion_range CHECK (((congestion_score >= (0)::double precision) AND (congestion_score <= (1)::double precision))),
-    CONSTRAINT places_cost_band CHECK ((cost_band = ANY (ARRAY['free'::text, 'low'::text, 'medium'::text, 'high'::text]))),
-    CONSTRAINT places_external_ref_has_source CHECK (((external_ref IS NULL) OR (source_id IS NOT NULL))),
-    CONSTRAINT places_external_ref_length CHECK (((length(external_ref) >= 1) AND (length(external_ref) <= 200))),
-    CONSTRAINT places_geo_on_earth CHECK (((NOT public.st_isempty(geo)) AND ((public.st_x(geo) >= ('-180'::integer)::double precision) AND (public.st_x(geo) <= (180)::double precision)) AND ((public.st_y(geo) >= ('-90'::integer)::double precision) AND (public.st_y(geo) <= (90)::double precision)))),
-    CONSTRAINT places_hours_object CHECK ((jsonb_typeof(hours) = 'object'::text)),
-    CONSTRAINT places_mood_scores_range CHECK (((jsonb_typeof(mood_scores) = 'object'::text) AND (NOT jsonb_path_exists(mood_scores, '$.*?((@.type() != "number" || @ < 0) || @ > 1)'::jsonpath)))),
-    CONSTRAINT places_name_length CHECK (((length(name) >= 1) AND (length(name) <= 200))),
-    CONSTRAINT places_stay_range CHECK (((stay_min >= 1) AND (stay_min <= 1440)))
-);
-
-
-ALTER TABLE public.places OWNER TO partyline_owner;
-
-COMMENT ON TABLE public.places IS 'Places that a trip can stop at';
-
-COMMENT ON COLUMN public.places.id IS 'Number of the place';
-
-COMMENT ON COLUMN public.places.source_id IS 'Where it was collected; null if entered by hand';
-
-COMMENT ON COLUMN public.places.geo IS 'WGS 84';
-
-COMMENT ON COLUMN public.places.last_synced_at IS 'When the source was last compared';
-
-COMMENT ON COLUMN public.places.created_at IS 'When the row was made';
-
-COMMENT ON COLUMN public.places.stay_min IS 'Usual stay, minutes';
-
-COMMENT ON COLUMN public.places.congestion_score IS 'How crowded it usually is, 0 to 1; days are in place_congestion_daily';
-
-COMMENT ON COLUMN public.places.is_active IS 'False: closed for good, or not to be recommended';
-
-COMMENT ON COLUMN public.places.name IS 'As signs say it';
-
-COMMENT ON COLUMN public.places.external_ref IS 'The source''s own key';
-
-COMMENT ON COLUMN public.places.category IS 'Café, park, museum …';
-
-COMMENT ON COLUMN public.places.address IS 'Postal address';
-
-COMMENT ON COLUMN public.places.district IS 'Part of the town';
-
-COMMENT ON COLUMN public.places.cost_band IS 'free, low, medium or high';
-
-COMMENT ON COLUMN public.places.hours IS 'Opening hours: day of the week to list of [from, to]';
-
-COMMENT ON COLUMN public.places.mood_scores IS 'Atmosphere (quiet, lively, vintage …) to a score from 0 to 1';
-
-COMMENT ON COLUMN public.places.text_embedding IS 'Description as a vector, compared by cosine';
-
--- TABLE public.trip_nodes
-
-CREATE TABLE public.trip_nodes (
-    id bigint NOT NULL,
-    trip_id bigint NOT NULL,
-    place_id bigint NOT NULL,
-    eta timestamp with time zone,
-    sequence integer NOT NULL,
-    planned_stay_min integer,
-    transition_mode text,
-    notes text,
-    CONSTRAINT trip_nodes_notes_length CHECK ((length(notes) <= 2000)),
-    CONSTRAINT trip_nodes_sequence_range CHECK (((sequence >= 1) AND (sequence <= 1000))),
-    CONSTRAINT trip_nodes_stay_range CHECK (((planned_stay_min >= 0) AND (planned_stay_min <= 1440))),
-    CONSTRAINT trip_nodes_transition_mode CHECK ((transition_mode = ANY (ARRAY['walk'::text, 'transit'::text, 'bike'::text])))
-);
-
-
-ALTER TABLE public.trip_nodes OWNER TO partyline_owner;
-
-COMMENT ON TABLE public.trip_nodes IS 'The stops of a trip, in order';
-
-COMMENT ON COLUMN public.trip_nodes.id IS 'Number of the stop';
-
-COMMENT ON COLUMN public.trip_nodes.trip_id IS 'The trip';
-
-COMMENT ON COLUMN public.trip_nodes.place_id IS 'Where it stops';
-
-COMMENT ON COLUMN public.trip_nodes.eta IS 'Planned time of arrival';
-
-COMMENT ON COLUMN public.trip_nodes.sequence IS 'Order in the trip, from 1; unique in it';
-
-COMMENT ON COLUMN public.trip_nodes.planned_stay_min IS 'Recommended stay, minutes';
-
-COMMENT ON COLUMN public.trip_nodes.transition_mode IS 'How to get there from the stop before: walk, transit or bike';
-
-COMMENT ON COLUMN public.trip_nodes.notes IS 'Free text; removed when the trip''s owner is erased';
-
--- TABLE public.trips
-
-CREATE TABLE public.trips (
-    id bigint NOT NULL,
-    user_id bigint,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    duration_min integer NOT NULL,
-    budget_min integer,
-    budget_max integer,
-    freshness_score real,
-    mode text NOT NULL,
-    context_hash text,
-    CONSTRAINT trips_budget_max_range CHECK ((budget_max >= 0)),
-    CONSTRAINT trips_budget_min_range CHECK ((budget_min >= 0)),
-    CONSTRAINT trips_budget_order CHECK ((budget_min <= budget_max)),
-    CONSTRAINT trips_context_hash_form CHECK ((context_hash ~ '^[0-9a-f]{64}$'::text)),
-    CONSTRAINT trips_duration_range CHECK (((duration_min >= 1) AND (duration_min <= 20160))),
-    CONSTRAINT trips_freshness_range CHECK (((freshness_score >= (0)::double precision) AND (freshness_score <= (1)::double precision))),
-    CONSTRAINT trips_mode CHECK ((mode = ANY (ARRAY['walk'::text, 'transit'::text, 'bike'::text])))
-);
-ALTER TABLE ONLY public.trips ALTER COLUMN user_id SET STATISTICS 0;
-
-
-ALTER TABLE public.trips OWNER TO partyline_owner;
-
-COMMENT ON TABLE public.trips IS 'Courses: recommended to all, or made for one person';
-
-COMMENT ON COLUMN public.trips.id IS 'Number of the trip';
-
-COMMENT ON COLUMN public.trips.user_id IS 'Whose it is; null if recommended to all, or its owner was erased';
-
-COMMENT ON COLUMN public.trips.created_at IS 'When it was proposed';
-
-COMMENT ON COLUMN public.trips.duration_min IS 'Minutes from the first stop to the last';
-
-COMMENT ON COLUMN public.trips.budget_min IS 'Least cost for one person, in the currency''s main unit';
-
-COMMENT ON COLUMN public.trips.budget_max IS 'Most cost for one person';
-
-COMMENT ON COLUMN public.trips.freshness_score IS 'How new its places and posts are, 0 to 1';
-
-COMMENT ON COLUMN public.trips.mode IS 'walk, transit or bike';
-
-COMMENT ON COLUMN public.trips.context_hash IS 'Fingerprint of time, budget and weather it was proposed for: SHA-256, hexadecimal';
 
 -- VIEW metrics.daily_product_metrics
 
@@ -1432,6 +2023,35 @@ COMMENT ON COLUMN metrics.daily_product_metrics.start_rate IS 'Started of propos
 COMMENT ON COLUMN metrics.daily_product_metrics.completion_rate IS 'Completed of started, 0 to 1; null when none started';
 
 COMMENT ON COLUMN metrics.daily_product_metrics.diversity IS 'How evenly the stops'' categories are spread, 0 to 1; null without stops';
+
+-- VIEW metrics.session_liveness_daily
+
+CREATE VIEW metrics.session_liveness_daily WITH (security_barrier='true') AS
+ SELECT d.day,
+    l.sessions,
+    l.members,
+    l.live_s,
+    l.gaps
+   FROM (( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - n.ago) AS day
+           FROM generate_series(0, ( SELECT ((max(((s.options ->> 'ttl_hours'::text))::integer) / 24) + 1)
+                   FROM public.party_sessions s)) n(ago)) d
+     CROSS JOIN LATERAL public.liveness_of_day(d.day) l(sessions, members, live_s, gaps))
+  WHERE (l.members > 0);
+
+
+ALTER VIEW metrics.session_liveness_daily OWNER TO partyline_views;
+
+COMMENT ON VIEW metrics.session_liveness_daily IS 'One row for each UTC day with stored positions: how long streams were live. Ask for a day: each one reads a whole day of positions';
+
+COMMENT ON COLUMN metrics.session_liveness_daily.day IS 'UTC day of the fixes';
+
+COMMENT ON COLUMN metrics.session_liveness_daily.sessions IS 'Sessions with a fix';
+
+COMMENT ON COLUMN metrics.session_liveness_daily.members IS 'Members with a fix, each counted in each of their sessions';
+
+COMMENT ON COLUMN metrics.session_liveness_daily.live_s IS 'Seconds that their streams were live, all together';
+
+COMMENT ON COLUMN metrics.session_liveness_daily.gaps IS 'How often a stream was silent for longer than it counts as live, and came back the same day';
 
 -- TABLE public.alembic_version
 
@@ -2841,6 +3461,12 @@ GRANT ALL ON FUNCTION public.acting_user() TO partyline_backend;
 GRANT ALL ON FUNCTION public.acting_user() TO partyline_analyst;
 GRANT ALL ON FUNCTION public.acting_user() TO partyline_views;
 
+REVOKE ALL ON FUNCTION public.bridged_for(beat boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.delay_error() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) TO partyline_writer;
 GRANT ALL ON FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) TO partyline_views;
@@ -2909,83 +3535,9 @@ GRANT UPDATE(preference_embedding) ON TABLE public.users TO partyline_backend;
 REVOKE ALL ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) TO partyline_backend;
 
-REVOKE ALL ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) TO partyline_backend;
+REVOKE ALL ON FUNCTION public.is_beat(allowed public.precision_level, stored public.precision_level) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.delete_expired_doodles(batch integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.delete_expired_doodles(batch integer) TO partyline_keeper;
-
-REVOKE ALL ON FUNCTION public.doodle_within_fence() FROM PUBLIC;
-
-GRANT SELECT ON TABLE public.retention_runs TO partyline_keeper;
-GRANT SELECT ON TABLE public.retention_runs TO partyline_reader;
-
-REVOKE ALL ON FUNCTION public.drop_oldest_expired_chunk(ttl_hours integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.drop_oldest_expired_chunk(ttl_hours integer) TO partyline_keeper;
-
-REVOKE ALL ON FUNCTION public.drop_oldest_expired_month(wanted text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.drop_oldest_expired_month(wanted text) TO partyline_keeper;
-
-REVOKE ALL ON FUNCTION public.drop_positions_chunk(wanted regclass) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) TO partyline_gateway;
-
-REVOKE ALL ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) TO partyline_backend;
-
-REVOKE ALL ON FUNCTION public.flag_expired(batch integer, keep_hours integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.flag_expired(batch integer, keep_hours integer) TO partyline_keeper;
-
-REVOKE ALL ON FUNCTION public.hold_user(wanted bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.hold_user(wanted bigint) TO partyline_gateway;
-
-REVOKE ALL ON FUNCTION public.maintain_partitions() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.maintain_partitions() TO partyline_keeper;
-
-REVOKE ALL ON FUNCTION public.make_partitions_ahead() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.make_partitions_ahead() TO partyline_keeper;
-
-REVOKE ALL ON FUNCTION public.make_positions_chunks(from_at timestamp with time zone, to_at timestamp with time zone) FROM PUBLIC;
-
-GRANT SELECT ON TABLE public.posts TO partyline_reader;
-GRANT SELECT,DELETE ON TABLE public.posts TO partyline_backend;
-
-GRANT SELECT(id) ON TABLE public.posts TO partyline_analyst;
-
-GRANT INSERT(user_id) ON TABLE public.posts TO partyline_backend;
-
-GRANT INSERT(place_id),UPDATE(place_id) ON TABLE public.posts TO partyline_backend;
-GRANT SELECT(place_id) ON TABLE public.posts TO partyline_analyst;
-
-GRANT SELECT(created_at) ON TABLE public.posts TO partyline_analyst;
-
-GRANT INSERT(expires_at),UPDATE(expires_at) ON TABLE public.posts TO partyline_backend;
-GRANT SELECT(expires_at) ON TABLE public.posts TO partyline_analyst;
-
-GRANT INSERT(type) ON TABLE public.posts TO partyline_backend;
-GRANT SELECT(type) ON TABLE public.posts TO partyline_analyst;
-
-GRANT INSERT(visibility),UPDATE(visibility) ON TABLE public.posts TO partyline_backend;
-GRANT SELECT(visibility) ON TABLE public.posts TO partyline_analyst;
-
-GRANT SELECT(status) ON TABLE public.posts TO partyline_analyst;
-
-GRANT INSERT(body),UPDATE(body) ON TABLE public.posts TO partyline_backend;
-GRANT SELECT(body) ON TABLE public.posts TO partyline_analyst;
-
-GRANT INSERT(media_urls),UPDATE(media_urls) ON TABLE public.posts TO partyline_backend;
-
-GRANT INSERT(geofence),UPDATE(geofence) ON TABLE public.posts TO partyline_backend;
-
-GRANT INSERT(text_embedding),UPDATE(text_embedding) ON TABLE public.posts TO partyline_backend;
-
-REVOKE ALL ON FUNCTION public.moderate_post(wanted bigint, wanted_created_at timestamp with time zone, new_status text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.moderate_post(wanted bigint, wanted_created_at timestamp with time zone, new_status text) TO partyline_backend;
-
-REVOKE ALL ON FUNCTION public.months_of(wanted text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION public.months_state(wanted text, OUT chunks integer, OUT rows bigint, OUT bytes bigint, OUT oldest timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.told_at(allowed public.precision_level, recorded_at timestamp with time zone, fix_offset_ms smallint) FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.party_members TO partyline_gateway;
 
@@ -3067,6 +3619,138 @@ GRANT SELECT(options) ON TABLE public.party_sessions TO partyline_reader;
 GRANT UPDATE(revision) ON TABLE public.party_sessions TO partyline_gateway;
 GRANT SELECT(revision) ON TABLE public.party_sessions TO partyline_reader;
 
+REVOKE ALL ON FUNCTION public.day_fixes(wanted_day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.day_beats(wanted_day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) TO partyline_backend;
+
+REVOKE ALL ON FUNCTION public.delay_bucket(delay_ms double precision) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) TO partyline_analyst;
+GRANT ALL ON FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) TO partyline_views;
+
+REVOKE ALL ON FUNCTION public.tells_place(allowed public.precision_level, stored public.precision_level, accuracy_m real, cell_accuracy_m double precision) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.session_fixes(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.delays_of(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.delays_of_day(wanted_day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.delete_expired_doodles(batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_expired_doodles(batch integer) TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.doodle_within_fence() FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.retention_runs TO partyline_keeper;
+GRANT SELECT ON TABLE public.retention_runs TO partyline_reader;
+
+REVOKE ALL ON FUNCTION public.drop_oldest_expired_chunk(ttl_hours integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_oldest_expired_chunk(ttl_hours integer) TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.drop_oldest_expired_month(wanted text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_oldest_expired_month(wanted text) TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.drop_positions_chunk(wanted regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) TO partyline_gateway;
+
+REVOKE ALL ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) TO partyline_backend;
+
+REVOKE ALL ON FUNCTION public.flag_expired(batch integer, keep_hours integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.flag_expired(batch integer, keep_hours integer) TO partyline_keeper;
+
+GRANT SELECT ON TABLE public.trips TO partyline_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.trips TO partyline_backend;
+
+GRANT SELECT(id) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(id) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(created_at) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(created_at) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(duration_min) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(duration_min) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(budget_min) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(budget_min) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(budget_max) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(budget_max) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(freshness_score) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(freshness_score) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(mode) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(mode) ON TABLE public.trips TO partyline_views;
+
+GRANT SELECT(context_hash) ON TABLE public.trips TO partyline_analyst;
+GRANT SELECT(context_hash) ON TABLE public.trips TO partyline_views;
+
+REVOKE ALL ON FUNCTION public.hold_trip(wanted_trip bigint, wanted_user bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hold_trip(wanted_trip bigint, wanted_user bigint) TO partyline_gateway;
+
+REVOKE ALL ON FUNCTION public.hold_user(wanted bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hold_user(wanted bigint) TO partyline_gateway;
+
+REVOKE ALL ON FUNCTION public.live_for() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.liveness_of_day(wanted_day date, OUT sessions bigint, OUT members bigint, OUT live_s double precision, OUT gaps bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.liveness_of_day(wanted_day date, OUT sessions bigint, OUT members bigint, OUT live_s double precision, OUT gaps bigint) TO partyline_analyst;
+GRANT ALL ON FUNCTION public.liveness_of_day(wanted_day date, OUT sessions bigint, OUT members bigint, OUT live_s double precision, OUT gaps bigint) TO partyline_views;
+
+REVOKE ALL ON FUNCTION public.maintain_partitions() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.maintain_partitions() TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.make_partitions_ahead() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.make_partitions_ahead() TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.make_positions_chunks(from_at timestamp with time zone, to_at timestamp with time zone) FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.posts TO partyline_reader;
+GRANT SELECT,DELETE ON TABLE public.posts TO partyline_backend;
+
+GRANT SELECT(id) ON TABLE public.posts TO partyline_analyst;
+
+GRANT INSERT(user_id) ON TABLE public.posts TO partyline_backend;
+
+GRANT INSERT(place_id),UPDATE(place_id) ON TABLE public.posts TO partyline_backend;
+GRANT SELECT(place_id) ON TABLE public.posts TO partyline_analyst;
+
+GRANT SELECT(created_at) ON TABLE public.posts TO partyline_analyst;
+
+GRANT INSERT(expires_at),UPDATE(expires_at) ON TABLE public.posts TO partyline_backend;
+GRANT SELECT(expires_at) ON TABLE public.posts TO partyline_analyst;
+
+GRANT INSERT(type) ON TABLE public.posts TO partyline_backend;
+GRANT SELECT(type) ON TABLE public.posts TO partyline_analyst;
+
+GRANT INSERT(visibility),UPDATE(visibility) ON TABLE public.posts TO partyline_backend;
+GRANT SELECT(visibility) ON TABLE public.posts TO partyline_analyst;
+
+GRANT SELECT(status) ON TABLE public.posts TO partyline_analyst;
+
+GRANT INSERT(body),UPDATE(body) ON TABLE public.posts TO partyline_backend;
+GRANT SELECT(body) ON TABLE public.posts TO partyline_analyst;
+
+GRANT INSERT(media_urls),UPDATE(media_urls) ON TABLE public.posts TO partyline_backend;
+
+GRANT INSERT(geofence),UPDATE(geofence) ON TABLE public.posts TO partyline_backend;
+
+GRANT INSERT(text_embedding),UPDATE(text_embedding) ON TABLE public.posts TO partyline_backend;
+
+REVOKE ALL ON FUNCTION public.moderate_post(wanted bigint, wanted_created_at timestamp with time zone, new_status text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.moderate_post(wanted bigint, wanted_created_at timestamp with time zone, new_status text) TO partyline_backend;
+
+REVOKE ALL ON FUNCTION public.months_of(wanted text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.months_state(wanted text, OUT chunks integer, OUT rows bigint, OUT bytes bigint, OUT oldest timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.party_track(wanted_session bigint, wanted_users bigint[], from_at timestamp with time zone, to_at timestamp with time zone, at_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.party_track(wanted_session bigint, wanted_users bigint[], from_at timestamp with time zone, to_at timestamp with time zone, at_most integer) TO partyline_gateway;
 
@@ -3086,44 +3770,24 @@ GRANT ALL ON FUNCTION public.propose_tag(wanted_tag bigint, sureness real, wante
 REVOKE ALL ON FUNCTION public.record_failed_drop(ttl_hours integer, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_failed_drop(ttl_hours integer, reason text) TO partyline_keeper;
 
-GRANT SELECT ON TABLE public.place_tags TO partyline_reader;
-GRANT SELECT ON TABLE public.place_tags TO partyline_backend;
-GRANT SELECT ON TABLE public.place_tags TO partyline_analyst;
+REVOKE ALL ON FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) TO partyline_gateway;
 
-GRANT SELECT ON TABLE public.post_tags TO partyline_reader;
-GRANT SELECT,INSERT,DELETE ON TABLE public.post_tags TO partyline_backend;
-GRANT SELECT ON TABLE public.post_tags TO partyline_analyst;
+REVOKE ALL ON FUNCTION public.session_beats(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.set_tag(wanted_tag bigint, sureness real, wanted_place bigint, wanted_post bigint, wanted_post_created_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.session_delays(wanted_session bigint, wanted_users bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.session_delays(wanted_session bigint, wanted_users bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) TO partyline_gateway;
 
-REVOKE ALL ON FUNCTION public.take_fence(shard integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.take_fence(shard integer) TO partyline_gateway;
+REVOKE ALL ON FUNCTION public.session_distances(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.session_distances(wanted_session bigint, wanted_users bigint[]) TO partyline_gateway;
 
-GRANT SELECT ON TABLE public.feedback TO partyline_reader;
-GRANT SELECT,INSERT,DELETE ON TABLE public.feedback TO partyline_backend;
+REVOKE ALL ON FUNCTION public.session_live_ranges(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.session_live_ranges(wanted_session bigint, wanted_users bigint[]) TO partyline_gateway;
 
-GRANT SELECT(id) ON TABLE public.feedback TO partyline_analyst;
-GRANT SELECT(id) ON TABLE public.feedback TO partyline_views;
+REVOKE ALL ON FUNCTION public.session_spans(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.session_spans(wanted_session bigint, wanted_users bigint[]) TO partyline_gateway;
 
-GRANT SELECT(trip_id) ON TABLE public.feedback TO partyline_analyst;
-GRANT SELECT(trip_id) ON TABLE public.feedback TO partyline_views;
-
-GRANT UPDATE(trip_node_id) ON TABLE public.feedback TO partyline_backend;
-GRANT SELECT(trip_node_id) ON TABLE public.feedback TO partyline_analyst;
-GRANT SELECT(trip_node_id) ON TABLE public.feedback TO partyline_views;
-
-GRANT SELECT(submitted_at) ON TABLE public.feedback TO partyline_analyst;
-GRANT SELECT(submitted_at) ON TABLE public.feedback TO partyline_views;
-
-GRANT UPDATE(stay_actual_min) ON TABLE public.feedback TO partyline_backend;
-GRANT SELECT(stay_actual_min) ON TABLE public.feedback TO partyline_analyst;
-GRANT SELECT(stay_actual_min) ON TABLE public.feedback TO partyline_views;
-
-GRANT UPDATE(rating) ON TABLE public.feedback TO partyline_backend;
-GRANT SELECT(rating) ON TABLE public.feedback TO partyline_analyst;
-GRANT SELECT(rating) ON TABLE public.feedback TO partyline_views;
-
-GRANT UPDATE(comments) ON TABLE public.feedback TO partyline_backend;
+REVOKE ALL ON FUNCTION public.spot_radius_m() FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.places TO partyline_reader;
 GRANT SELECT ON TABLE public.places TO partyline_backend;
@@ -3159,34 +3823,55 @@ GRANT SELECT(planned_stay_min) ON TABLE public.trip_nodes TO partyline_views;
 GRANT SELECT(transition_mode) ON TABLE public.trip_nodes TO partyline_analyst;
 GRANT SELECT(transition_mode) ON TABLE public.trip_nodes TO partyline_views;
 
-GRANT SELECT ON TABLE public.trips TO partyline_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.trips TO partyline_backend;
+REVOKE ALL ON FUNCTION public.session_spots(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.session_spots(wanted_session bigint, wanted_users bigint[]) TO partyline_gateway;
 
-GRANT SELECT(id) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(id) ON TABLE public.trips TO partyline_views;
+REVOKE ALL ON FUNCTION public.session_stretches(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
 
-GRANT SELECT(created_at) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(created_at) ON TABLE public.trips TO partyline_views;
+GRANT SELECT ON TABLE public.place_tags TO partyline_reader;
+GRANT SELECT ON TABLE public.place_tags TO partyline_backend;
+GRANT SELECT ON TABLE public.place_tags TO partyline_analyst;
 
-GRANT SELECT(duration_min) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(duration_min) ON TABLE public.trips TO partyline_views;
+GRANT SELECT ON TABLE public.post_tags TO partyline_reader;
+GRANT SELECT,INSERT,DELETE ON TABLE public.post_tags TO partyline_backend;
+GRANT SELECT ON TABLE public.post_tags TO partyline_analyst;
 
-GRANT SELECT(budget_min) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(budget_min) ON TABLE public.trips TO partyline_views;
+REVOKE ALL ON FUNCTION public.set_tag(wanted_tag bigint, sureness real, wanted_place bigint, wanted_post bigint, wanted_post_created_at timestamp with time zone) FROM PUBLIC;
 
-GRANT SELECT(budget_max) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(budget_max) ON TABLE public.trips TO partyline_views;
+REVOKE ALL ON FUNCTION public.take_fence(shard integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_fence(shard integer) TO partyline_gateway;
 
-GRANT SELECT(freshness_score) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(freshness_score) ON TABLE public.trips TO partyline_views;
+GRANT SELECT ON TABLE metrics.commit_delay_daily TO partyline_analyst;
 
-GRANT SELECT(mode) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(mode) ON TABLE public.trips TO partyline_views;
+GRANT SELECT ON TABLE public.feedback TO partyline_reader;
+GRANT SELECT,INSERT,DELETE ON TABLE public.feedback TO partyline_backend;
 
-GRANT SELECT(context_hash) ON TABLE public.trips TO partyline_analyst;
-GRANT SELECT(context_hash) ON TABLE public.trips TO partyline_views;
+GRANT SELECT(id) ON TABLE public.feedback TO partyline_analyst;
+GRANT SELECT(id) ON TABLE public.feedback TO partyline_views;
+
+GRANT SELECT(trip_id) ON TABLE public.feedback TO partyline_analyst;
+GRANT SELECT(trip_id) ON TABLE public.feedback TO partyline_views;
+
+GRANT UPDATE(trip_node_id) ON TABLE public.feedback TO partyline_backend;
+GRANT SELECT(trip_node_id) ON TABLE public.feedback TO partyline_analyst;
+GRANT SELECT(trip_node_id) ON TABLE public.feedback TO partyline_views;
+
+GRANT SELECT(submitted_at) ON TABLE public.feedback TO partyline_analyst;
+GRANT SELECT(submitted_at) ON TABLE public.feedback TO partyline_views;
+
+GRANT UPDATE(stay_actual_min) ON TABLE public.feedback TO partyline_backend;
+GRANT SELECT(stay_actual_min) ON TABLE public.feedback TO partyline_analyst;
+GRANT SELECT(stay_actual_min) ON TABLE public.feedback TO partyline_views;
+
+GRANT UPDATE(rating) ON TABLE public.feedback TO partyline_backend;
+GRANT SELECT(rating) ON TABLE public.feedback TO partyline_analyst;
+GRANT SELECT(rating) ON TABLE public.feedback TO partyline_views;
+
+GRANT UPDATE(comments) ON TABLE public.feedback TO partyline_backend;
 
 GRANT SELECT ON TABLE metrics.daily_product_metrics TO partyline_analyst;
+
+GRANT SELECT ON TABLE metrics.session_liveness_daily TO partyline_analyst;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE partman.part_config TO partyline_owner;
 
