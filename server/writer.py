@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -59,6 +60,8 @@ _AWAY = (
 )
 """PostgreSQL or Redis does not answer, or not now, or has no partition yet: entries wait, nothing is lost."""
 
+_BURY = (Path(__file__).parent / "bury.lua").read_text(encoding="utf-8")
+
 logger = logging.getLogger("partyline.writer")
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -85,6 +88,7 @@ class Writer:
         self._ttl_hours = ttl_hours
         self._pending = True
         self._claim_at_s = 0.0
+        self._bury_entry = redis.register_script(_BURY)
         self.stats = WriterStats()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -197,15 +201,10 @@ class Writer:
         self.stats.entries += len(entries)
 
     async def _bury(self, shard: int, entry: Entry) -> None:
-        entry_id, fields = entry
-        key = stream_key(shard)
         logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xadd(DEAD_KEY, dict(fields), maxlen=DEAD_BOUND)  # type: ignore[arg-type]
-        pipeline.expire(DEAD_KEY, DEAD_EXPIRY_S)
-        pipeline.xack(key, GROUP, entry_id)
-        pipeline.xdel(key, entry_id)
-        await pipeline.execute()
+        await self._bury_entry(
+            keys=[stream_key(shard), DEAD_KEY], args=[GROUP, entry[0], DEAD_BOUND, DEAD_EXPIRY_S]
+        )
         self.stats.dead += 1
 
 
