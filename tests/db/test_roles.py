@@ -63,9 +63,12 @@ PRIVILEGES: dict[str, dict[str, set[str]]] = {
 FUNCTIONS = {
     "migrator": set(),
     "gateway": {
-        *("erase_user", "hold_user", "hold_trip", "party_track", "take_fence"),
-        *("session_spans", "session_live_ranges", "session_accuracy", "session_distances", "session_spots"),
-        *("session_delays",),
+        "gateway": {
+            *("carry_on_erasure", "erase_user", "finish_erasure", "hold_trip"),
+            *("hold_user", "party_track", "session_accuracy", "session_delays"),
+            *("session_distances", "session_live_ranges", "session_spans", "session_spots"),
+            *("take_fence", "unfinished_erasures"),
+        },
     },
     "writer": {"coarsest_of", "positions_begin"},
     "keeper": {
