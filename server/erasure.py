@@ -48,7 +48,6 @@ class Erasures:
         self._redis = redis
         self._flusher = flusher
         self._steering = steering
-        self._purge_stream = redis.register_script(_PURGE)
 
     async def erase(self, user_id: int) -> Receipt:
         """Erases the user. The receipt is finished, unless something was away. Raises `NoSuchUser`."""
@@ -82,7 +81,6 @@ class Erasures:
         await forget_masks(self._redis, erasure.user_id)
         rows = 0
         for key in [*map(stream_key, range(SHARDS)), DEAD_KEY]:
-            rows += int(
-                await self._purge_stream(keys=[key, f"{{{key}}}:fresh"], args=[ID.pack(erasure.user_id)])
-            )
+            fresh, person = f"{{{key}}}:fresh", ID.pack(erasure.user_id)
+            rows += int(await self._redis.eval(_PURGE, 2, key, fresh, person))
         return rows

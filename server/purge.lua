@@ -48,6 +48,8 @@ end
 
 if redis.call('EXISTS', stream) == 0 then return 0 end
 redis.call('DEL', fresh)
+redis.call('XGROUP', 'CREATE', fresh, 'none', '0', 'MKSTREAM') -- a stream of no entries cannot be made otherwise
+redis.call('XGROUP', 'DESTROY', fresh, 'none')
 local last = '-'
 while true do
     local entries = redis.call('XRANGE', stream, last, '+', 'COUNT', 256)
@@ -67,12 +69,8 @@ while true do
 end
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     for n = 1, #group, 2 do
-        if group[n] == 'name' then redis.call('XGROUP', 'CREATE', fresh, group[n + 1], '0', 'MKSTREAM') end
+        if group[n] == 'name' then redis.call('XGROUP', 'CREATE', fresh, group[n + 1], '0') end
     end
-end
-if redis.call('EXISTS', fresh) == 0 then
-    redis.call('DEL', stream)
-    return gone
 end
 local info = redis.call('XINFO', 'STREAM', stream)
 for n = 1, #info, 2 do

@@ -88,7 +88,6 @@ class Writer:
         self._ttl_hours = ttl_hours
         self._pending = True
         self._claim_at_s = 0.0
-        self._bury_entry = redis.register_script(_BURY)
         self.stats = WriterStats()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -202,9 +201,8 @@ class Writer:
 
     async def _bury(self, shard: int, entry: Entry) -> None:
         logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
-        await self._bury_entry(
-            keys=[stream_key(shard), DEAD_KEY], args=[GROUP, entry[0], DEAD_BOUND, DEAD_EXPIRY_S]
-        )
+        keys = (stream_key(shard), DEAD_KEY)
+        await self._redis.eval(_BURY, 2, *keys, GROUP, entry[0], DEAD_BOUND, DEAD_EXPIRY_S)
         self.stats.dead += 1
 
 
