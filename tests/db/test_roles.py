@@ -63,12 +63,10 @@ PRIVILEGES: dict[str, dict[str, set[str]]] = {
 FUNCTIONS = {
     "migrator": set(),
     "gateway": {
-        "gateway": {
-            *("carry_on_erasure", "erase_user", "finish_erasure", "hold_trip"),
-            *("hold_user", "party_track", "session_accuracy", "session_delays"),
-            *("session_distances", "session_live_ranges", "session_spans", "session_spots"),
-            *("take_fence", "unfinished_erasures"),
-        },
+        *("hold_user", "hold_trip", "party_track", "take_fence"),
+        *("erase_user", "carry_on_erasure", "finish_erasure", "unfinished_erasures"),
+        *("session_spans", "session_live_ranges", "session_accuracy", "session_distances", "session_spots"),
+        *("session_delays",),
     },
     "writer": {"coarsest_of", "positions_begin"},
     "keeper": {
