@@ -1,6 +1,6 @@
 """The fingerprint of what trips are recommended for: time, budget and weather. Pure.
 
-The same context gives the same text everywhere: keys sorted, no spaces, only what counts. A person is never in it.
+The same context gives the same text everywhere: keys sorted, no spaces, only what counts. Nobody is in it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import msgspec
 
 MINUTES_STEP = 30
 BUDGET_STEP = 5_000
-"""Contexts that are nearly the same share a recommendation: what lies in between is taken to the step below."""
+"""Contexts that are nearly the same share a recommendation: each number is taken to the step below."""
 
 
 def context_hash(*, minutes: int, budget_max: int | None, weather: str, district: str = "") -> str:
     """SHA-256 of the context, as `trips.context_hash` keeps it: 64 hexadecimal digits.
 
-    `minutes` is the time that there is, `budget_max` the most that one person spends (`None`: no bound), `weather`
-    a word of the forecast, `district` where, if that counts. Raises `ValueError` for a number below 0, or no weather.
+    `minutes` is the time that there is, `budget_max` the most that one person spends (`None`: no bound),
+    `weather` a word of the forecast, `district` where, if that counts. Raises `ValueError` for a number below
+    0, or no weather.
     """
     if minutes < 0 or (budget_max is not None and budget_max < 0):
         raise ValueError("minutes and budget_max must be 0 or more")

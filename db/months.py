@@ -1,7 +1,7 @@
-"""The keeper's work on the product's tables: months past their keeping, doodles and recommendations past their time.
+"""The keeper's work on the product's tables: old months, expired doodles, expired recommendations.
 
-Nobody sees what has expired before it is deleted: every reader compares with the clock. `month_keeping` says how
-long months are kept; each drop is recorded in `retention_runs`, as those of chunks are.
+Nobody sees what has expired before it is deleted: every reader compares with the clock. `month_keeping`
+says how long months are kept; each drop is recorded in `retention_runs`, as those of chunks are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MONTHLY = ("posts", "feedback")
 
 
 async def drop_expired_months(conn: Database, table: str, *, lock_timeout_ms: int) -> list[Drop]:
-    """Drops every month of `posts` or `feedback` past its keeping, the oldest first, as `drop_expired` does."""
+    """Drops the months of `posts` or `feedback` past their keeping, oldest first, as `drop_expired` does."""
     if table not in MONTHLY:
         raise ValueError(f"only {' and '.join(MONTHLY)} have months")
     if lock_timeout_ms < 1:
@@ -32,7 +32,7 @@ async def delete_expired_doodles(conn: Database, batch: int) -> int:
 
 
 async def delete_expired_trip_cache(conn: Database, batch: int) -> int:
-    """Deletes at most `batch` recommendations past their time. How many: again, if `batch`. Raises `ValueError`."""
+    """Deletes at most `batch` recommendations past their time. Otherwise the same."""
     return await _deleted(conn, "delete_expired_trip_cache", batch)
 
 

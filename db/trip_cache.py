@@ -41,7 +41,9 @@ def encoded(payload: dict[str, Any]) -> bytes:
     except TypeError:
         raise ValueError("a recommendation is a JSON object") from None
     if len(text) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"a recommendation has at most {MAX_PAYLOAD_BYTES} bytes: name its trips, and leave the rest")
+        raise ValueError(
+            f"a recommendation has at most {MAX_PAYLOAD_BYTES} bytes: name its trips, and leave the rest"
+        )
     return text
 
 
@@ -57,7 +59,9 @@ async def write(conn: Database, context_hash: str, payload: bytes, valid_for_s: 
         until = await conn.fetchval(_SQL["write_trip_cache"], context_hash, payload.decode(), valid_for_s)
     except (asyncpg.DataError, asyncpg.CheckViolationError, asyncpg.ProgramLimitExceededError) as error:
         said = getattr(error, "constraint_name", None) or "jsonb"
-        raise ValueError(f"the table refuses this recommendation ({said}): make it smaller, without NUL") from None
+        raise ValueError(
+            f"the table refuses this recommendation ({said}): make it smaller, without NUL"
+        ) from None
     return Kept(to_ms(until), payload)
 
 

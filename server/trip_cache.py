@@ -104,7 +104,9 @@ class TripCache:
             self._failed("the table", error)
         cached = await self._tell_redis(context_hash, _encode(kept), until_ms=kept.valid_until_ms)
         if not stored and not cached:
-            raise TripCacheUnavailable("neither Redis nor PostgreSQL kept the recommendation: try again later")
+            raise TripCacheUnavailable(
+                "neither Redis nor PostgreSQL kept the recommendation: try again later"
+            )
 
     async def invalidate(self, context_hash: str) -> None:
         """Forgets a recommendation in both stores. Raises `TripCacheUnavailable` when one of them did not."""
@@ -128,7 +130,7 @@ class TripCache:
         except _AWAY_REDIS as error:
             self._failed("Redis", error)
             return None
-        if not packed:
+        if not isinstance(packed, bytes) or packed == _GRAVE:
             return None
         try:
             kept = _decode(packed)
@@ -145,7 +147,9 @@ class TripCache:
             self._failed("the table", error)
             return None
         if kept is not None:
-            await self._tell_redis(context_hash, _encode(kept), until_ms=kept.valid_until_ms, only_if_none=True)
+            await self._tell_redis(
+                context_hash, _encode(kept), until_ms=kept.valid_until_ms, only_if_none=True
+            )
         return kept
 
     async def _tell_redis(
@@ -167,4 +171,6 @@ class TripCache:
 
     def _failed(self, store: str, error: BaseException) -> None:
         self.failures += 1
-        logger.warning("a store of recommendations is away", extra={"store": store, "error": type(error).__name__})
+        logger.warning(
+            "a store of recommendations is away", extra={"store": store, "error": type(error).__name__}
+        )

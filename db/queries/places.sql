@@ -61,7 +61,7 @@ LIMIT $2
 -- name: similar_places
 -- Places whose description is like another one's, by cosine. $1: the place, $2: how many.
 SELECT p.id, p.name, p.category, p.text_embedding <=> o.text_embedding AS distance
-FROM (SELECT text_embedding FROM places WHERE id = $1 OFFSET 0) o,
+FROM (SELECT text_embedding FROM places WHERE id = $1 AND text_embedding IS NOT NULL OFFSET 0) o,
     LATERAL (
         SELECT c.* FROM places c
         WHERE c.text_embedding IS NOT NULL AND c.is_active AND c.id <> $1
@@ -72,9 +72,15 @@ ORDER BY distance
 
 -- name: places_for_me
 -- Places like the preferences of the person that the transaction acts for. $1: how many.
-SELECT p.id, p.name, p.category,
-    p.text_embedding <=> (SELECT u.preference_embedding FROM users u WHERE u.id = acting_user()) AS distance
-FROM places p
-WHERE p.text_embedding IS NOT NULL AND p.is_active
-ORDER BY p.text_embedding <=> (SELECT u.preference_embedding FROM users u WHERE u.id = acting_user())
-LIMIT $1
+SELECT p.id, p.name, p.category, p.text_embedding <=> me.preference_embedding AS distance
+FROM (
+        SELECT preference_embedding FROM users
+        WHERE id = (SELECT acting_user()) AND preference_embedding IS NOT NULL OFFSET 0
+    ) me,
+    LATERAL (
+        SELECT c.* FROM places c
+        WHERE c.text_embedding IS NOT NULL AND c.is_active
+        ORDER BY c.text_embedding <=> me.preference_embedding
+        LIMIT $1
+    ) p
+ORDER BY distance

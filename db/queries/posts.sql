@@ -20,7 +20,10 @@ LIMIT $3
 -- name: similar_posts
 -- Posts whose text is like another one's, by cosine. $1, $2: the post's id and created_at, $3: how many.
 SELECT p.id, p.created_at, p.body, p.text_embedding <=> o.text_embedding AS distance
-FROM (SELECT text_embedding FROM posts WHERE id = $1 AND created_at = $2 OFFSET 0) o,
+FROM (
+        SELECT text_embedding FROM posts
+        WHERE id = $1 AND created_at = $2 AND text_embedding IS NOT NULL OFFSET 0
+    ) o,
     LATERAL (
         SELECT c.id, c.created_at, c.body, c.text_embedding FROM posts c
         WHERE c.text_embedding IS NOT NULL AND c.id <> $1

@@ -57,7 +57,9 @@ class _Shown:
 def sample_data(
     *,
     places: Annotated[int, typer.Option(min=1, max=10_000_000, help="Places.")] = 200_000,
-    posts: Annotated[int, typer.Option(min=1, max=100_000_000, help="Reviews; one doodle for 200.")] = 1_000_000,
+    posts: Annotated[
+        int, typer.Option(min=1, max=100_000_000, help="Reviews; one doodle for 200.")
+    ] = 1_000_000,
     users: Annotated[int, typer.Option(min=1, max=10_000_000, help="People.")] = 5_000,
     trips: Annotated[int, typer.Option(min=1, max=10_000_000, help="Trips, of 3 to 6 stops.")] = 20_000,
     vectors: Annotated[
@@ -65,9 +67,10 @@ def sample_data(
     ] = 2_000,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="The same seed and day, the same rows.")] = 1,
     until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Everything lies before this day; default: today.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="All lies before this day; default: today."),
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take every sample row away, and nothing else.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the sample away, and nothing else.")] = False,
 ) -> None:
     """Fill the product's tables with a made-up Seoul: places, posts, people, trips, feedback, missions.
 
@@ -88,7 +91,10 @@ def sample_data(
     """
     url = os.environ.get("PARTYLINE_DATABASE_URL", "")
     if not url:
-        _fail("PARTYLINE_DATABASE_URL is not set: postgresql://role:password@host:port/database", EXIT_ASKED_WRONGLY)
+        _fail(
+            "PARTYLINE_DATABASE_URL is not set: postgresql://role:password@host:port/database",
+            EXIT_ASKED_WRONGLY,
+        )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -105,7 +111,10 @@ def sample_data(
     except SampleError as error:
         _fail(str(error), EXIT_FAILED)
     if not whole:
-        _fail("stopped; the same command goes on from here, and --remove takes away what is there", EXIT_INTERRUPTED)
+        _fail(
+            "stopped; the same command goes on from here, and --remove takes away what is there",
+            EXIT_INTERRUPTED,
+        )
     typer.echo("the sample is gone" if remove else f"there are {places:,} places and {posts:,} posts")
 
 

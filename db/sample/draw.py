@@ -1,4 +1,4 @@
-"""What every part of the sample is drawn with: its plan, numbered batches that each have their own dice, and COPY's text.
+"""What every part of the sample is drawn with: a plan, a batch's own dice, and COPY's text. Pure.
 
 A batch depends on the plan and its number alone, so any one of them can be made again, or skipped.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 FIRST_ID = 1_000_000_000_000
-"""Sample rows are numbered from here. Real ones never get so far, so that nothing is confused or renumbered."""
+"""Sample rows are numbered from here. Real ones never get so far, so nothing is confused or renumbered."""
 LAST_ID = 1_999_999_999_999
 
 BATCH = 10_000

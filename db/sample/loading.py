@@ -1,6 +1,6 @@
 """Copies a sample into a database, batch by batch, each in its own transaction; goes on where it stopped.
 
-Indexes, keys and the doodle rule stay in force while it loads: a sample that a rule refuses is a fault of the sample.
+Indexes, keys and the doodle rule stay in force while it loads: what a rule refuses is a fault of the sample.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ _SQL = load("sample")
 SESSION = {"gin_pending_list_limit": "64MB", "maintenance_work_mem": "256MB", "work_mem": "64MB"}
 """New entries of a GIN index wait in a list before they are sorted in: the longer, the quicker the load."""
 
-REMOVALS = ("feedback", "trips", "post_tags", "posts", "mission_assignments", "missions", "places", "tags", "users")
+REMOVALS = (
+    "feedback",
+    "trips",
+    "post_tags",
+    "posts",
+    "mission_assignments",
+    "missions",
+    "places",
+    "tags",
+    "users",
+)
 
 Connection = psycopg.Connection[Any]
 Tell = Callable[[str, int, int], None]
@@ -41,13 +51,11 @@ class SampleError(RuntimeError):
 
 def plan_text(plan: Plan) -> str:
     """A plan as the sample's source is called; at most 100 characters."""
-    counts = f"users {plan.users} places {plan.places} posts {plan.posts} trips {plan.trips}"
-    return f"sample {plan.until.date()} seed {plan.seed} {counts} vectors {plan.embeddings}"
+    counts = (plan.users, plan.places, plan.posts, plan.trips, plan.embeddings)
+    return f"sample {plan.until.date()} seed {plan.seed} of {'/'.join(map(str, counts))}"
 
 
-_PLAN = re.compile(
-    r"sample (\S+) seed (\d+) users (\d+) places (\d+) posts (\d+) trips (\d+) vectors (\d+)", re.ASCII
-)
+_PLAN = re.compile(r"sample (\S+) seed (\d+) of (\d+)/(\d+)/(\d+)/(\d+)/(\d+)", re.ASCII)
 
 
 def _plan_of(text: str) -> Plan | None:
@@ -125,12 +133,18 @@ def _owner(url: str) -> Iterator[Connection]:
 def _sentence(error: psycopg.Error) -> str:
     """What to do about it. No value of a row is repeated."""
     match error:
-        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedObject() | psycopg.errors.UndefinedColumn():
+        case (
+            psycopg.errors.UndefinedTable()
+            | psycopg.errors.UndefinedObject()
+            | psycopg.errors.UndefinedColumn()
+        ):
             return "the product's tables are not there: run `partyline migrate` first"
         case psycopg.errors.InsufficientPrivilege():
-            return "this login may not become partyline_owner: PARTYLINE_DATABASE_URL must name an owner's login"
+            return (
+                "this login may not become partyline_owner: PARTYLINE_DATABASE_URL must name an owner's login"
+            )
         case psycopg.errors.CheckViolation() if error.diag.constraint_name is None:
-            return "a month of the sample has no partition: let `partyline keeper` make it, or say an earlier --until"
+            return "a month of the sample has no partition: let the keeper make it, or say another --until"
         case psycopg.errors.ForeignKeyViolation():
             return f"rows that are no sample point to it ({error.diag.constraint_name}): delete those first"
         case _:

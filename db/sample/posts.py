@@ -107,7 +107,9 @@ def doodles(plan: Plan, number: int) -> Lines:
                 rng.choice(STATUSES),
                 body(rng),
                 "[]",
-                point(round(lon + rng.uniform(-0.0007, 0.0007), 6), round(lat + rng.uniform(-0.0006, 0.0006), 6)),
+                point(
+                    round(lon + rng.uniform(-0.0007, 0.0007), 6), round(lat + rng.uniform(-0.0006, 0.0006), 6)
+                ),
                 NULL,
             )
         )

@@ -67,7 +67,9 @@ def users(plan: Plan, number: int) -> Lines:
 def context(number: int) -> str:
     """The fingerprint of one of the contexts that trips are recommended for."""
     return context_hash(
-        minutes=(number % 8 + 1) * 60, budget_max=number // 8 % 10 * 10_000, weather=WEATHERS[number // 80 % 4]
+        minutes=(number % 8 + 1) * 60,
+        budget_max=number // 8 % 10 * 10_000,
+        weather=WEATHERS[number // 80 % 4],
     )
 
 

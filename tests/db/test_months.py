@@ -12,7 +12,9 @@ from db.months import delete_expired_doodles, delete_expired_trip_cache, drop_ex
 
 
 async def months(superuser, table="posts"):
-    return await superuser.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = $1::regclass", f"public.{table}")
+    return await superuser.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = $1::regclass", f"public.{table}"
+    )
 
 
 async def keep(superuser, table, count):
@@ -62,7 +64,9 @@ async def test_months_go_one_by_one_with_what_points_there_and_their_records(kee
     assert await superuser.fetchval("SELECT count(*) FROM tag_reviews") in (3, 2)
     orphans = "SELECT count(*) FROM post_tags t LEFT JOIN posts p ON p.id = t.post_id WHERE p.id IS NULL"
     assert await superuser.fetchval(orphans) == 0
-    recorded = await superuser.fetch("SELECT dropped_rows FROM retention_runs WHERE table_name = 'posts' ORDER BY id")
+    recorded = await superuser.fetch(
+        "SELECT dropped_rows FROM retention_runs WHERE table_name = 'posts' ORDER BY id"
+    )
     assert [run["dropped_rows"] for run in recorded] == [0, 1, 1, 1, 1, 1]
     assert await drop_expired_months(keeper, "posts", lock_timeout_ms=200) == []
 
@@ -86,7 +90,9 @@ async def test_feedback_goes_after_its_own_time(keeper, superuser, year):
     assert await superuser.fetchval("SELECT count(*) FROM posts") == 11
 
 
-async def test_a_month_in_use_is_tried_again_and_then_recorded(keeper, superuser, migrated_database, year, monkeypatch):
+async def test_a_month_in_use_is_tried_again_and_then_recorded(
+    keeper, superuser, migrated_database, year, monkeypatch
+):
     monkeypatch.setattr(retention, "RETRY_PAUSE_S", 0.01)
     await keep(superuser, "posts", 11)
     before = await months(superuser)

@@ -134,7 +134,9 @@ async def test_a_named_query_uses_its_index(
 ) -> None:
     await told.connection.execute(f"SET plan_cache_mode = {mode}")
     if name == "similar_posts":
-        post = await told.connection.fetchrow("SELECT id, created_at FROM posts WHERE text_embedding IS NOT NULL LIMIT 1")
+        post = await told.connection.fetchrow(
+            "SELECT id, created_at FROM posts WHERE text_embedding IS NOT NULL LIMIT 1"
+        )
         values = (*post, *values[1:])
     used, whole, rows = await told.plan(role, load(noun)[name], *values)
     assert wanted <= used
@@ -148,7 +150,9 @@ async def test_every_named_query_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("condition", ["body ILIKE '%막걸리%'", "'막걸리' <% body"])
-async def test_without_the_functions_row_level_security_would_read_every_post(told: Told, condition: str) -> None:
+async def test_without_the_functions_row_level_security_would_read_every_post(
+    told: Told, condition: str
+) -> None:
     """Why search_posts() and doodles_around() are there. Should PostgreSQL learn it, they may go."""
     used, whole, _ = await told.plan("backend", f"SELECT id FROM posts WHERE {condition}")
     assert len(whole) >= 12

@@ -53,7 +53,9 @@ def cache(pool: Pool, redis: Redis) -> TripCache:
     return TripCache(pool=pool, redis=redis)
 
 
-async def test_what_was_put_is_got_from_redis_and_after_a_flush_from_the_table(cache: TripCache, redis: Redis) -> None:
+async def test_what_was_put_is_got_from_redis_and_after_a_flush_from_the_table(
+    cache: TripCache, redis: Redis
+) -> None:
     assert await cache.get(HASH) is None
     await cache.put(HASH, TRIPS, 60)
     reads = cache.table_reads
@@ -67,16 +69,22 @@ async def test_what_was_put_is_got_from_redis_and_after_a_flush_from_the_table(c
     assert await cache.get(OTHER) is None
 
 
-async def test_the_copy_ends_when_the_row_does(cache: TripCache, redis: Redis, superuser: asyncpg.Connection) -> None:
+async def test_the_copy_ends_when_the_row_does(
+    cache: TripCache, redis: Redis, superuser: asyncpg.Connection
+) -> None:
     await cache.put(HASH, TRIPS, 60)
-    row_ends = await superuser.fetchval("SELECT floor(extract(epoch FROM valid_until) * 1000)::bigint FROM trip_cache")
+    row_ends = await superuser.fetchval(
+        "SELECT floor(extract(epoch FROM valid_until) * 1000)::bigint FROM trip_cache"
+    )
     assert await redis.pexpiretime(key(HASH)) == row_ends
     await redis.flushall()
     await cache.get(HASH)
     assert await redis.pexpiretime(key(HASH)) == row_ends
 
 
-async def test_nothing_is_served_past_its_time(pool: Pool, redis: Redis, superuser: asyncpg.Connection) -> None:
+async def test_nothing_is_served_past_its_time(
+    pool: Pool, redis: Redis, superuser: asyncpg.Connection
+) -> None:
     ahead = TripCache(pool=pool, redis=redis, clock=lambda: now_ms() + 61_000)
     cache = TripCache(pool=pool, redis=redis)
     await cache.put(HASH, TRIPS, 60)
@@ -86,7 +94,9 @@ async def test_nothing_is_served_past_its_time(pool: Pool, redis: Redis, superus
     await asyncio.sleep(1.1)
     assert await cache.get(OTHER) is None, "by the stores' clocks"
     await redis.flushall()
-    await superuser.execute("UPDATE trip_cache SET created_at = now() - interval '2 h', valid_until = now() - interval '1 h'")
+    await superuser.execute(
+        "UPDATE trip_cache SET created_at = now() - interval '2 h', valid_until = now() - interval '1 h'"
+    )
     assert await cache.get(HASH) is None
     assert await redis.exists(key(HASH)) == 0
 
