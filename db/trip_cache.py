@@ -1,4 +1,4 @@
-"""Rows of `trip_cache`: recommendations by their context's hash, each until its time. Redis in front: `server`."""
+"""Rows of `trip_cache`: recommendations by their context's hash, each until its time."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def encoded(payload: dict[str, Any]) -> bytes:
     except TypeError:
         raise ValueError("a recommendation is a JSON object") from None
     if len(text) > MAX_PAYLOAD_BYTES:
-        raise ValueError(
-            f"a recommendation has at most {MAX_PAYLOAD_BYTES} bytes: name its trips, and leave the rest"
-        )
+        raise ValueError(f"a recommendation has at most {MAX_PAYLOAD_BYTES} bytes: make it smaller")
     return text
 
 
@@ -54,7 +52,7 @@ async def read(conn: Database, context_hash: str) -> Kept | None:
 
 
 async def write(conn: Database, context_hash: str, payload: bytes, valid_for_s: int) -> Kept:
-    """Keeps it, instead of an older one. Raises `ValueError` for what `jsonb` cannot hold, or not in its bounds."""
+    """Keeps it, instead of an older one. Raises `ValueError` for what the column cannot hold."""
     try:
         until = await conn.fetchval(_SQL["write_trip_cache"], context_hash, payload.decode(), valid_for_s)
     except (asyncpg.DataError, asyncpg.CheckViolationError, asyncpg.ProgramLimitExceededError) as error:

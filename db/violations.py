@@ -1,6 +1,6 @@
-"""What a refused row did wrong, in one sentence, by the name of the constraint that the driver's error carries.
+"""What a refused row did wrong, in one sentence, by the constraint's name that the driver's error carries.
 
-Of the tables that the product's backend writes to. What it does not write to has no need to be told to a person.
+Of the tables that the product's backend writes to: what it does not write to is nothing to tell a person.
 """
 
 from __future__ import annotations

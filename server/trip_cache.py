@@ -1,9 +1,9 @@
 """Recommendations by context: Redis in front of the table `trip_cache`. Nothing is served past its time.
 
-Redis drops a copy at `valid_until` by its own clock, and a copy is served only while this process's clock says so
-too: of two clocks the one that is ahead decides. Either store may be away: the other one is asked. Concurrent
-misses of one context are one read of the table in each process; processes do not wait for each other, since a read
-by key is cheaper than a lock.
+Redis drops a copy at `valid_until` by its own clock, and a copy is served only while this process's clock
+says so too: of two clocks the one that is ahead decides. Either store may be away: the other one is asked.
+Concurrent misses of one context are one read of the table in each process; processes do not wait for each
+other, since a read by key is cheaper than a lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from db.trip_cache import MAX_VALID_S, Kept
 TIMEOUT_S = 2.0
 """How long either store is waited for."""
 GRAVE_MS = 10_000
-"""How long a forgotten context is marked in Redis: longer than a read of the table that began before takes."""
+"""How long a forgotten context is marked in Redis: longer than any read of the table that began before."""
 
 _GRAVE = b""
 _AWAY_REDIS = (RedisError, OSError, TimeoutError)
@@ -88,8 +88,11 @@ class TripCache:
         return decoded
 
     async def put(self, context_hash: str, payload: dict[str, Any], valid_for_s: int) -> None:
-        """Keeps a recommendation. Raises `ValueError` for one that is too large or a time that is not from 1 second
-        to 30 days, `TripCacheUnavailable` when neither store took it."""
+        """Keeps a recommendation.
+
+        Raises `ValueError` for one that is too large or a time that is not from 1 second to 30 days,
+        `TripCacheUnavailable` when neither store took it.
+        """
         table.check_hash(context_hash)
         if not 1 <= valid_for_s <= MAX_VALID_S:
             raise ValueError(f"a recommendation is valid for 1 to {MAX_VALID_S} seconds")

@@ -1,1 +1,1 @@
-"""Sample data: a made-up Seoul, drawn from a seed. All but `loading` and `command` know no clock and no I/O."""
+"""Sample data: a made-up Seoul, drawn from a seed. Only `loading` and `command` do I/O."""

@@ -58,7 +58,7 @@ def sample_data(
     *,
     places: Annotated[int, typer.Option(min=1, max=10_000_000, help="Places.")] = 200_000,
     posts: Annotated[
-        int, typer.Option(min=1, max=100_000_000, help="Reviews; one doodle for 200.")
+        int, typer.Option(min=1, max=100_000_000, help="Reviews, and a doodle for 200.")
     ] = 1_000_000,
     users: Annotated[int, typer.Option(min=1, max=10_000_000, help="People.")] = 5_000,
     trips: Annotated[int, typer.Option(min=1, max=10_000_000, help="Trips, of 3 to 6 stops.")] = 20_000,
@@ -75,11 +75,11 @@ def sample_data(
     """Fill the product's tables with a made-up Seoul: places, posts, people, trips, feedback, missions.
 
     PARTYLINE_DATABASE_URL names an owner's login, as for `partyline migrate`. Sample rows have ids from
-    1,000,000,000,000 on and touch no real row. What was stopped goes on with the same command; what is whole is
-    left alone; another plan is refused until --remove.
+    1,000,000,000,000 on and touch no real row. What was stopped goes on with the same command; what is whole
+    is left alone; another plan is refused until --remove.
 
-    Exits with 0 when the sample is whole (or gone), 1 when the database refused, 2 when it was asked wrongly, 130
-    after Ctrl-C.
+    Exits with 0 when the sample is whole (or gone), 1 when the database refused, 2 when it was asked wrongly,
+    130 after Ctrl-C.
 
     Examples:
 

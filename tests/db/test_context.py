@@ -33,5 +33,5 @@ def test_what_is_nearly_the_same_shares_a_recommendation() -> None:
     "wrong", [{"minutes": -1}, {"budget_max": -1}, {"weather": " "}], ids=["minutes", "budget", "weather"]
 )
 def test_what_is_no_context_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="must be|has a weather"):
+    with pytest.raises(ValueError, match=r"must be|has a weather"):
         context_hash(**({"minutes": 60, "budget_max": 0, "weather": "clear"} | wrong))  # type: ignore[arg-type]

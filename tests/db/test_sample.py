@@ -86,7 +86,7 @@ def test_it_is_realistic(migrated_database):
         off = "SELECT count(*) FROM places WHERE ST_DistanceSphere(geo, ST_SetSRID(ST_MakePoint(126.99, 37.55), 4326)) > 40000"
         assert value(off) == 0
         assert value("SELECT count(*) FROM places WHERE text_embedding IS NOT NULL") == 20
-        ids = "SELECT count(*) FROM posts WHERE id NOT BETWEEN %d AND %d" % (FIRST_ID, LAST_ID)
+        ids = f"SELECT count(*) FROM posts WHERE id NOT BETWEEN {FIRST_ID} AND {LAST_ID}"
         assert value(ids) == 0
         assert value("SELECT nextval('posts_id_seq')") == 1, (
             "real posts are numbered as if there were no sample"
@@ -121,7 +121,7 @@ def test_another_sample_is_refused_until_this_one_is_gone(migrated_database):
         fill(migrated_database, other)
     assert remove_sample(migrated_database, told, threading.Event())
     assert find_plan(migrated_database) is None
-    assert {text for text in checksums(migrated_database).values()} == {"None"}
+    assert set(checksums(migrated_database).values()) == {"None"}
     assert fill(migrated_database, other)
     assert remove_sample(migrated_database, told, threading.Event())
     assert remove_sample(migrated_database, told, threading.Event()), "of nothing"
