@@ -14,17 +14,23 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import sql
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db.address import place
+from db.compatibility import outdated_extension, unknown_revision
 
 MINIMUM_VERSION = 150_000
 """PostgreSQL's `server_version_num`: 15, the product's base."""
 
-EXTENSIONS = ("timescaledb", "postgis")
+EXTENSIONS = ("postgis", "pg_partman", "vector", "pg_trgm")
+PARTITIONS = ("auto", "hypertable", "native")
+"""What a new database's party_positions is made as; `auto`: a hypertable where TimescaleDB is loaded, else
+native partitions. Once it is made, it stays."""
+
 LOGIN_ROLES = tuple(
     f"partyline_{name}"
     for name in ("migrator", "gateway", "writer", "keeper", "reader", "backend", "analyst")
@@ -57,31 +63,101 @@ def engine_of(url: str) -> Engine:
     return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
 
 
-def refusal(version_num: int, available: set[str]) -> str | None:
-    """Why this server will not do, or `None`. `available`: names of the extensions it could create."""
+def check_word(partitions: str) -> str:
+    """The word itself. Raises `MigrationError` when it is none of `PARTITIONS`."""
+    if partitions not in PARTITIONS:
+        raise MigrationError("PARTYLINE_PARTITIONS must be auto, hypertable or native")
+    return partitions
+
+
+def refusal(
+    version_num: int,
+    available: set[str],
+    *,
+    partitions: str = "auto",
+    loaded: bool = True,
+    kind: str | None = None,
+) -> str | None:
+    """Why this server will not do, or `None`.
+
+    `available`: names of the extensions it could create; `loaded`: whether it has loaded TimescaleDB;
+    `kind`: hypertable or native, what party_positions is already.
+    """
     if version_num < MINIMUM_VERSION:
         return (
             f"the server is PostgreSQL {version_num // 10_000}, but Partyline needs "
             f"{MINIMUM_VERSION // 10_000} or newer: use another server"
         )
-    missing = [name for name in EXTENSIONS if name not in available]
+    if kind and partitions not in ("auto", kind):
+        return (
+            f"PARTYLINE_PARTITIONS is {partitions}, but this database was made as {kind}, which stays: "
+            "leave it out, or migrate a new database"
+        )
+    hypertable = "hypertable" in (kind, partitions)
+    needed = (*EXTENSIONS, "timescaledb") if hypertable else EXTENSIONS
+    missing = [name for name in needed if name not in available]
     if missing:
         return f"the server has no {' and no '.join(missing)}: install the extension there and migrate again"
+    if hypertable and not loaded:
+        return (
+            "the server has not loaded timescaledb: name it in shared_preload_libraries and restart, "
+            "or set PARTYLINE_PARTITIONS=native for a new database"
+        )
     return None
 
 
-def check_server(connection: Connection) -> None:
-    """Raises `MigrationError` when the server is too old, or without an extension that is needed."""
+_LOADED = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.disable_load')"
+_KIND = (
+    "SELECT CASE relkind WHEN 'p' THEN 'native' ELSE 'hypertable' END "
+    "FROM pg_class WHERE oid = to_regclass('public.party_positions')"
+)
+
+
+def check_server(connection: Connection, partitions: str) -> None:
+    """Raises `MigrationError` when the server will not do for these partitions; see `refusal`."""
     version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
     available = connection.execute(text("SELECT name FROM pg_available_extensions")).scalars()
-    reason = refusal(version, set(available))
+    reason = refusal(
+        version,
+        set(available),
+        partitions=partitions,
+        loaded=bool(connection.execute(text(_LOADED)).scalar_one()),
+        kind=connection.execute(text(_KIND)).scalar_one_or_none(),
+    )
     if reason:
         raise MigrationError(reason)
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Brings the database up to the revision. Raises `MigrationError`."""
-    _run(url, lambda config: command.upgrade(config, revision))
+def check_extensions(connection: Connection) -> None:
+    """Raises `MigrationError` when an extension is older than our SQL needs."""
+    found = connection.execute(
+        text("SELECT name, installed_version, default_version FROM pg_available_extensions")
+    )
+    reason = outdated_extension({name: (there, offered) for name, there, offered in found}, EXTENSIONS)
+    if reason:
+        raise MigrationError(reason)
+
+
+def known_revisions() -> list[str]:
+    """The migrations that this code has, the newest first."""
+    scripts = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def check_revision(connection: Connection) -> None:
+    """Raises `MigrationError` when the database is at a revision that this code does not know."""
+    heads = MigrationContext.configure(connection).get_current_heads()
+    reason = unknown_revision(heads, known_revisions())
+    if reason:
+        raise MigrationError(reason)
+
+
+def upgrade(url: str, revision: str = "head", *, partitions: str | None = None) -> None:
+    """Brings the database up to the revision. Raises `MigrationError`.
+
+    `partitions`: one of `PARTITIONS`; `None`: what PARTYLINE_PARTITIONS says, or `auto`.
+    """
+    _run(url, lambda config: command.upgrade(config, revision), partitions)
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -89,32 +165,40 @@ def downgrade(url: str, revision: str) -> None:
     _run(url, lambda config: command.downgrade(config, revision))
 
 
-def review_sql(url_or_dialect: str = "postgresql", revision: str = "head") -> str:
+def review_sql(
+    url_or_dialect: str = "postgresql", revision: str = "head", *, partitions: str | None = None
+) -> str:
     """The SQL that an upgrade would run, for review: what `alembic upgrade --sql` writes.
 
     Of an empty database for the word `postgresql`; of a given database, from where it is now, for a URL.
-    Raises `MigrationError`.
+    With `auto` partitions it decides wherever it is run. Raises `MigrationError`.
     """
     span = revision
     if url_or_dialect != "postgresql":
         start = current(url_or_dialect)
         span = f"{start}:{revision}" if start else revision
     written = io.StringIO()
+    config = Config(ALEMBIC_INI, output_buffer=written)
+    config.attributes["partitions"] = partitions
     try:
-        command.upgrade(Config(ALEMBIC_INI, output_buffer=written), span, sql=True)
+        command.upgrade(config, span, sql=True)
     except CommandError as error:
         raise MigrationError(str(error)) from None
     return written.getvalue()
 
 
 def current(url: str) -> str | None:
-    """The revision a database is at; `None` before the first. Raises `MigrationError`."""
+    """The revision a database is at; `None` before the first. Raises `MigrationError`, also for one that this
+    code does not know."""
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
+            check_revision(connection)
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
         raise MigrationError(_sentence(error)) from None
+    except CommandError as error:
+        raise MigrationError(str(error)) from None
     finally:
         engine.dispose()
 
@@ -156,9 +240,9 @@ def _alter_roles(url: str, passwords: Mapping[str, str]) -> None:
             )
 
 
-def _run(url: str, step: Callable[[Config], None]) -> None:
+def _run(url: str, step: Callable[[Config], None], partitions: str | None = None) -> None:
     config = Config(ALEMBIC_INI)
-    config.attributes["url"] = url
+    config.attributes |= {"url": url, "partitions": partitions}
     try:
         step(config)
     except (DBAPIError, psycopg.Error) as error:

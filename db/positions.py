@@ -27,6 +27,7 @@ __all__ = [
     "COPY_TRAILER",
     "FENCE_CLASS",
     "CommitResult",
+    "PartitionMissing",
     "commit_rows",
     "pack_row",
 ]
@@ -107,6 +108,13 @@ class CommitResult:
     refused: list[Refused] = field(default_factory=list)
 
 
+class PartitionMissing(RuntimeError):
+    """Rows are for a day that PostgreSQL has no partition for yet. Nothing is stored; they may come again."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no partition for these rows yet: start the keeper, which makes them ahead")
+
+
 async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, ttl_hours: int) -> CommitResult:
     """Stores a batch of one shard in one transaction; when it returns, the rows are committed.
 
@@ -116,8 +124,9 @@ async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, tt
     - `too_old`: past its time-to-live, or before the session's start: it would bring a dropped chunk back;
     - `future`: more than an hour ahead of the database's clock: it would make a chunk that is never dropped.
 
-    Raises `ValueError` for a row of another shard, whose fence this transaction does not hold; `asyncpg`'s
-    own errors for bytes that are no row, and for a lost connection. After any of them nothing is stored.
+    Raises `ValueError` for a row of another shard, whose fence this transaction does not hold;
+    `PartitionMissing` where no partition was made ahead; `asyncpg`'s own errors for bytes that are no row and
+    for a lost connection. After any of them nothing is stored.
     The connection must be free: inside somebody else's transaction a return would not mean a commit.
     """
     if not 0 <= shard < SHARDS:
@@ -129,6 +138,26 @@ async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, tt
         return CommitResult(0)
     if conn.is_in_transaction():
         raise ValueError("commit_rows needs a connection that is not in a transaction")
+    try:
+        return await _commit(conn, batch, shard, ttl_hours)
+    except asyncpg.CheckViolationError as error:
+        if not _without_partition(error):
+            raise
+    # A day of these rows was dropped, or is not made yet. Judged row by row: what was dropped is too old.
+    try:
+        return await _commit_staged(conn, batch, None, shard, ttl_hours)
+    except asyncpg.CheckViolationError as error:
+        if not _without_partition(error):
+            raise
+        raise PartitionMissing from None
+
+
+def _without_partition(error: asyncpg.CheckViolationError) -> bool:
+    """Of all checks only that of the partitions has no name."""
+    return error.constraint_name is None
+
+
+async def _commit(conn: Connection, batch: bytes, shard: int, ttl_hours: int) -> CommitResult:
     taken = take_apart(batch)
     if taken is None:
         return await _commit_staged(conn, batch, None, shard, ttl_hours)

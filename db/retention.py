@@ -1,4 +1,4 @@
-"""The keeper's work: drops whole chunks past the time-to-live, flags rows past their own (G7).
+"""The keeper's work: drops whole chunks past the time-to-live, flags rows past their own (G7), makes others.
 
 Expired rows are invisible before either happens: every reader compares with the clock. One chunk is one
 transaction, recorded with the state before and after; the keeper itself has no grant on the positions.
@@ -58,8 +58,9 @@ class Drop(msgspec.Struct, frozen=True):
 async def drop_expired(conn: Database, *, ttl_hours: int, lock_timeout_ms: int) -> list[Drop]:
     """Drops every chunk whose rows are all older than `ttl_hours`, the oldest first.
 
-    A chunk that cannot be locked within `lock_timeout_ms` is tried again a few times, then recorded with its
-    error, and the rest waits for the next call. Raises `ValueError` for a time that is not positive.
+    A chunk that cannot be locked within `lock_timeout_ms` (natively the table itself: within 50 ms) is tried
+    again a few times, then recorded with its error, and the rest waits for the next call. Raises `ValueError`
+    for a time that is not positive.
     """
     if ttl_hours < 1 or lock_timeout_ms < 1:
         raise ValueError("ttl_hours and lock_timeout_ms must be at least 1")
@@ -92,8 +93,13 @@ async def _drop_one(
                 return await tx.fetchrow(_SQL[drop], value, timeout=DROP_TIMEOUT_S + 5)
         except _IN_USE:
             await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
-    reason = f"the chunk was in use: not locked within {lock_timeout_ms} ms, {DROP_ATTEMPTS} times"
+    reason = f"the chunk was in use: not locked in {DROP_ATTEMPTS} attempts"
     return await conn.fetchrow(_SQL[record_failed], value, reason)
+
+
+async def make_partitions_ahead(conn: Database) -> None:
+    """Makes the partitions of the coming days and months, where there are any to make. Again does nothing."""
+    await conn.execute(_SQL["make_partitions_ahead"])
 
 
 async def flag_expired(conn: Database, batch: int, *, keep_hours: int | None = None) -> int:

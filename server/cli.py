@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from server.check_command import check_data
 from server.settings import Settings, SettingsError, read_settings, require
 
 app = typer.Typer(
@@ -60,9 +61,12 @@ def _settings(process: str, *needed: str) -> Settings:
 
 def _run(work: Callable[[], None]) -> None:
     from db.pool import DatabaseUnavailable  # noqa: PLC0415
+    from db.revision import DatabaseOutdated  # noqa: PLC0415
 
     try:
         work()
+    except DatabaseOutdated as error:
+        _fail(str(error), 1)
     except DatabaseUnavailable as error:
         _fail(f"{error}; is it running, and is PARTYLINE_DATABASE_URL right?")
     except OSError as error:
@@ -96,7 +100,14 @@ def up(
         where.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         _fail(f"{where} cannot be used: {error.strerror}; name another --data-dir")
-    running = Up(data_dir=where, host=host, port=port, demo=demo, say=lambda text: typer.echo(text, err=True))
+    running = Up(
+        data_dir=where,
+        host=host,
+        port=port,
+        demo=demo,
+        partitions=settings.partitions,
+        say=lambda text: typer.echo(text, err=True),
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # also where a shell had it ignored
     code = 0
@@ -196,8 +207,8 @@ def migrate(
 ) -> None:
     """Brings the database up to date; PARTYLINE_DATABASE_URL names an owner's login.
 
-    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_…, …_READER_…, …_BACKEND_…, …_ANALYST_… and …_MIGRATOR_… set
-    the roles' passwords.
+    PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_…, …_READER_…, …_BACKEND_…, …_ANALYST_… and
+    …_MIGRATOR_… set the roles' passwords.
 
     Examples:  partyline migrate   |   partyline migrate --sql
     """
@@ -206,10 +217,11 @@ def migrate(
     settings = _settings("migrate", *(() if sql else ("database_url",)))
     try:
         if sql:
-            typer.echo(migrations.review_sql(settings.database_url or "postgresql", to))
+            reviewed = settings.database_url or "postgresql"
+            typer.echo(migrations.review_sql(reviewed, to, partitions=settings.partitions))
             return
         before = migrations.current(settings.database_url)
-        migrations.upgrade(settings.database_url, to)
+        migrations.upgrade(settings.database_url, to, partitions=settings.partitions)
         passwords = {
             role: password
             for role in migrations.LOGIN_ROLES
@@ -221,6 +233,9 @@ def migrate(
     except migrations.MigrationError as error:
         _fail(str(error), 1)
     typer.echo(f"at revision {after}" + ("" if after != before else " already"))
+
+
+app.command("check-data")(check_data)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import psycopg
 import redis
 
 from db import migrate
+from db.revision import MAY_NOT_READ, READ_REVISION, refusal
 from server.settings import Settings
 
 _UNREACHED = "is the server up, and the URL right?"
@@ -43,17 +44,35 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(url: str) -> Finding:
+    revision: str | None = None
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
-            number = connection.info.server_version
-        revision = migrate.current(url)
-    except migrate.MigrationError:
-        return Finding(True, f"PostgreSQL {number // 10_000} answers; this role may not read its revision")
+            answers = f"PostgreSQL {connection.info.server_version // 10_000} answers"
+            try:
+                (revision,) = connection.execute(READ_REVISION).fetchone() or (None,)
+            except psycopg.errors.UndefinedTable:
+                pass  # nobody has migrated it
+            except psycopg.errors.InsufficientPrivilege:
+                return Finding(False, f"{answers}, but {MAY_NOT_READ}")
     except psycopg.Error as error:
         return Finding(False, f"PARTYLINE_DATABASE_URL: {type(error).__name__}: {_UNREACHED}")
-    if revision is None:
-        return Finding(False, f"PostgreSQL {number // 10_000} answers, not migrated: run `partyline migrate`")
-    return Finding(True, f"PostgreSQL {number // 10_000} answers, at revision {revision}")
+    return _revision(answers, revision)
+
+
+def _revision(answers: str, revision: str | None) -> Finding:
+    reason = refusal(revision)
+    if reason or revision is None:
+        return Finding(False, f"{answers}, but {reason}")
+    known = migrate.known_revisions()
+    if revision == known[0]:
+        return Finding(True, f"{answers}, at revision {revision}, the newest")
+    if revision in known:
+        return Finding(
+            True, f"{answers}, at revision {revision}: `partyline migrate` brings it to {known[0]}"
+        )
+    return Finding(
+        True, f"{answers}, at revision {revision}, made by a newer Partyline than this ({known[0]})"
+    )
 
 
 def _redis(url: str) -> Finding:

@@ -1,7 +1,6 @@
-"""The keeper: drops what its time-to-live has passed, and flags what a session's own has (G7).
+"""The keeper: drops what its time-to-live has passed, flags what a session's own has (G7), makes partitions.
 
-It creates nothing. It has no right to the rows; PostgreSQL functions do the work and record the state
-before and after each drop.
+It has no right to the rows; PostgreSQL functions do the work and record the state before and after each drop.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import logging
 import asyncpg
 
 from db.months import MONTHLY, delete_expired_doodles, delete_expired_trip_cache, drop_expired_months
-from db.pool import Pool
-from db.retention import Drop, drop_expired, flag_expired
+from db.pool import Connection, Pool
+from db.retention import Drop, drop_expired, flag_expired, make_partitions_ahead
 
 FLAG_BATCH = 10_000
 DELETE_BATCH = 5_000
@@ -60,8 +59,9 @@ class Keeper:
                 continue
 
     async def work(self) -> None:
-        """One round: flag, then drop; then what is nobody's place: doodles, recommendations, old months."""
+        """One round: make partitions, flag, drop; then doodles, recommendations and months past their time."""
         async with self._pool.acquire() as connection:
+            await self._make_ahead(connection)
             flagged = FLAG_BATCH
             while flagged == FLAG_BATCH:
                 flagged = await flag_expired(connection, FLAG_BATCH, keep_hours=self._ttl_hours)
@@ -99,3 +99,11 @@ class Keeper:
                     "duration_ms": drop.duration_ms,
                 },
             )
+
+    async def _make_ahead(self, connection: Connection) -> None:
+        """Should it fail, what is past its time must go all the same; the next round tries again."""
+        try:
+            await make_partitions_ahead(connection)
+        except asyncpg.PostgresError as error:
+            self.failures += 1
+            logger.warning("partitions could not be made ahead", extra={"error": type(error).__name__})

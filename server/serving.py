@@ -20,6 +20,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from db.pool import connect
+from db.revision import require_revision
 from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from server.api import make_app
 from server.connection import Connection
@@ -94,6 +95,7 @@ async def serve(settings: Settings, *, host: str, port: int) -> None:
     )
     gc.freeze()  # what is there now stays: no collection looks at it again, and holds everybody up for it
     try:
+        await require_revision(pool)
         async with gateway.running():
             await _Server(config, gateway).serve()
     finally:

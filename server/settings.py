@@ -44,6 +44,8 @@ class Settings:
     ttl_hours: int = 168
     """How long rows are kept; chunks past it are dropped."""
     keeper_interval_s: int = 60
+    partitions: str = "auto"
+    """How a new database cuts positions into days; `auto`: a hypertable where TimescaleDB is loaded."""
     backlog_rows: int = 200_000
     """Rows a gateway keeps waiting for PostgreSQL before it holds."""
     max_connections: int = 20_000
@@ -66,6 +68,10 @@ _RANGES = {
     "backlog_rows": (100, 50_000_000),
     "max_connections": (1, 1_000_000),
     "flush_ms": (50, 5_000),
+}
+_WORDS = {
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "partitions": ("auto", "hypertable", "native"),
 }
 _SCHEMES = {
     "database_url": ("postgresql", "postgres"),
@@ -117,6 +123,7 @@ _FORMS = {
     "jwks_url": "https://host/path",
     "jwt_secret": "32 characters or more",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
+    "partitions": "auto, hypertable or native",
 }
 
 
@@ -152,6 +159,4 @@ def _well_formed(name: str, text: str) -> bool:
         return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)
     if name == "jwt_secret":
         return len(text) >= 32
-    if name == "log_level":
-        return text in ("DEBUG", "INFO", "WARNING", "ERROR")
-    return True
+    return text in _WORDS.get(name, (text,))

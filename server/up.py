@@ -41,11 +41,22 @@ class UpError(Exception):
 class Up:
     """What `up` has started. `stop` may be called at any time, also twice."""
 
-    def __init__(self, *, data_dir: Path, host: str, port: int, demo: bool, say: Say) -> None:
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        host: str,
+        port: int,
+        demo: bool,
+        say: Say,
+        partitions: str | None = None,
+    ) -> None:
+        """`partitions`: as `db.migrate.upgrade` takes it."""
         self.data_dir = data_dir
         self._host = host
         self._port = port
         self._demo = demo
+        self._partitions = partitions
         self._say = say
         self.stack = Stack(data_dir, say=say)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -60,7 +71,7 @@ class Up:
         self._ours = True
         self._endpoints.unlink(missing_ok=True)  # of a life that was killed
         self._say("Migrating the database …")
-        migrate.upgrade(self.stack.database_url)
+        migrate.upgrade(self.stack.database_url, partitions=self._partitions)
         migrate.set_role_passwords(
             self.stack.database_url,
             {role: self._secrets.get(role.removeprefix("partyline_")) for role in migrate.LOGIN_ROLES},

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from redis.asyncio import Redis
 
 from db.pool import connect
+from db.revision import require_revision
 from server.keeper import Keeper
 from server.settings import Settings, require
 from server.writer import Writer
@@ -58,6 +59,7 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
     writer = Writer(pool=pool, redis=redis, name=name, ttl_hours=settings.ttl_hours)
     stats = writer.stats
     try:
+        await require_revision(pool)
         _serve_metrics(
             metrics_port,
             "writer",
@@ -81,6 +83,7 @@ async def _keep(settings: Settings, metrics_port: int | None) -> None:
     pool = await connect(settings.database_url, min_size=1, max_size=2, application_name="partyline-keeper")
     keeper = Keeper(pool=pool, ttl_hours=settings.ttl_hours, interval_s=settings.keeper_interval_s)
     try:
+        await require_revision(pool)
         _serve_metrics(
             metrics_port,
             "keeper",

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from db.fence import SHARDS
-from db.positions import commit_rows
+from db.positions import PartitionMissing, commit_rows
 from server.batches import Refusals
 from server.flusher import commits_channel, encode_commit, stream_key
 
@@ -54,9 +54,10 @@ _AWAY = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a statement that meets the server's goodbye
+    PartitionMissing,
     TimeoutError,
 )
-"""PostgreSQL or Redis does not answer, or not now: entries wait, nothing is lost."""
+"""PostgreSQL or Redis does not answer, or not now, or has no partition yet: entries wait, nothing is lost."""
 
 logger = logging.getLogger("partyline.writer")
 
@@ -100,7 +101,9 @@ class Writer:
                 self.stats.failures += 1
                 if not away:
                     away = True
-                    logger.warning("cannot write; entries wait", extra={"error": type(error).__name__})
+                    # Only our own error's text is sure to hold nothing of a row.
+                    reason = str(error) if isinstance(error, PartitionMissing) else type(error).__name__
+                    logger.warning("cannot write; entries wait", extra={"error": reason})
                 await asyncio.sleep(RETRY_S)
 
     async def _round(self) -> None:

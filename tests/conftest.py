@@ -2,6 +2,9 @@
 
 Name them with PARTYLINE_TEST_DATABASE_URL (a superuser) and PARTYLINE_TEST_REDIS_URL. A test that kills a
 server takes `own_stack`; every other shares `stack`, in a database of its own.
+
+PARTYLINE_TEST_PARTITIONS=native makes every database of the run natively partitioned, and leaves out the tests
+that touch no database: they would be the same run twice.
 """
 
 from __future__ import annotations
@@ -20,6 +23,27 @@ import redis
 from psycopg import sql
 
 from db.embedded import Stack
+
+NATIVE = os.environ.get("PARTYLINE_TEST_PARTITIONS", "") == "native"
+if NATIVE:  # here, before anything is migrated: by us, by `Up`, or by a process that inherits it
+    os.environ["PARTYLINE_PARTITIONS"] = "native"
+
+_DATABASES = {"stack", "own_stack", "up", "own_up"}
+_FOLDERS = ("db", "e2e", "chaos")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not NATIVE:
+        return
+    folders = [Path(__file__).parent / name for name in _FOLDERS]
+
+    def touches_a_database(item: pytest.Item) -> bool:
+        return bool(_DATABASES & set(getattr(item, "fixturenames", ()))) or any(
+            folder in item.path.parents for folder in folders
+        )
+
+    config.hook.pytest_deselected(items=[item for item in items if not touches_a_database(item)])
+    items[:] = [item for item in items if touches_a_database(item)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Alembic's way in: all migrations in one transaction, one migrator at a time, and never waiting long.
 
-The URL comes from `db.migrate` or from PARTYLINE_DATABASE_URL; `--sql` needs none.
+The URL comes from `db.migrate` or from PARTYLINE_DATABASE_URL; `--sql` needs none. Which partitions to make
+comes from there or from PARTYLINE_PARTITIONS, and reaches the SQL as the setting `partyline.partitions`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,28 @@ import os
 
 from alembic import context
 
-from db.migrate import ADVISORY_KEY, LOCK_TIMEOUT_S, TURN_TIMEOUT_S, MigrationError, check_server, engine_of
+from db.migrate import (
+    ADVISORY_KEY,
+    LOCK_TIMEOUT_S,
+    TURN_TIMEOUT_S,
+    MigrationError,
+    check_extensions,
+    check_revision,
+    check_server,
+    check_word,
+    engine_of,
+)
 
 
-def take_turn() -> None:
+def wanted_partitions() -> str:
+    """auto, hypertable or native. Raises `MigrationError` for another word."""
+    given = context.config.attributes.get("partitions") or os.environ.get("PARTYLINE_PARTITIONS") or "auto"
+    return check_word(given)
+
+
+def take_turn(partitions: str) -> None:
     """Waits for another migrator, then lets no statement wait long for a table that is in use."""
+    context.execute(f"SET LOCAL partyline.partitions = '{partitions}'")
     context.execute(f"SET LOCAL lock_timeout = '{TURN_TIMEOUT_S}s'")
     context.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_KEY})")
     context.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
@@ -23,7 +41,7 @@ def run_offline() -> None:
     """Writes the SQL instead of running it."""
     context.configure(dialect_name="postgresql", transactional_ddl=True)
     with context.begin_transaction():
-        take_turn()
+        take_turn(wanted_partitions())
         context.run_migrations()
 
 
@@ -32,15 +50,18 @@ def run_online() -> None:
     url = context.config.attributes.get("url") or os.environ.get("PARTYLINE_DATABASE_URL")
     if not url:
         raise MigrationError("set PARTYLINE_DATABASE_URL to the database's URL")
+    partitions = wanted_partitions()
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
-            check_server(connection)
+            check_server(connection, partitions)
+            check_extensions(connection)
             context.configure(connection=connection, transaction_per_migration=False)
             with context.begin_transaction():
-                take_turn()
+                take_turn(partitions)
+                check_revision(connection)  # now: the migrator before us may have been a newer one
                 context.run_migrations()
-            # The check above has opened the transaction, so closing it is ours too.
+            # The checks above have opened the transaction, so closing it is ours too.
             connection.commit()
     finally:
         engine.dispose()

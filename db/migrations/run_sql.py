@@ -14,7 +14,22 @@ SQL_FOLDER = Path(__file__).parent / "sql"
 
 def run_sql(name: str) -> None:
     """The file `sql/<name>`, in the migration's transaction."""
-    sql = (SQL_FOLDER / name).read_text(encoding="utf-8")
+    _run(_text(name))
+
+
+def run_sql_where(condition: str, name: str) -> None:
+    """The file `sql/<name>` as it is, but only in a database where the condition holds.
+
+    The database decides, not we, so that reviewed SQL does the same wherever it is run.
+    """
+    _run(f"DO $where$ BEGIN IF {condition} THEN EXECUTE $file$\n{_text(name)}$file$; END IF; END $where$;\n")
+
+
+def _text(name: str) -> str:
+    return (SQL_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _run(sql: str) -> None:
     context = op.get_context()
     if context.as_sql:
         context.impl.static_output(sql)

@@ -63,8 +63,10 @@ WHERE (
 -- name: refuse
 -- Takes out of the staging table what may not be stored now, and returns it with the reason. $1 and $2 as
 -- above, $3: the sessions in doubt, null for all. The verdict is made once for each member, then each row held
--- against it.
-WITH person AS MATERIALIZED (
+-- against it. A day that was dropped does not come back, whatever the times to live say by now.
+WITH kept AS MATERIALIZED (
+    SELECT positions_begin() AS begins
+), person AS MATERIALIZED (
     SELECT DISTINCT session_id, user_id FROM pg_temp.party_positions_staged
     WHERE $3::bigint[] IS NULL OR session_id = ANY ($3)
 ), verdict AS MATERIALIZED (
@@ -76,7 +78,8 @@ WITH person AS MATERIALIZED (
             coalesce((s.options ->> 'live_only')::boolean, false) AS live_only,
             greatest(
                 now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer)),
-                date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00')
+                date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00'),
+                (SELECT begins FROM kept)
             ) AS oldest
         FROM party_sessions s
         JOIN party_members m ON m.session_id = s.id

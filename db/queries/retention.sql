@@ -10,6 +10,10 @@ SELECT * FROM drop_oldest_expired_chunk($1)
 -- Records that a chunk could not be dropped.
 SELECT * FROM record_failed_drop($1, $2)
 
+-- name: make_partitions_ahead
+-- Makes the partitions that the coming days and months need.
+SELECT make_partitions_ahead()
+
 -- name: flag_expired
 -- Flags rows past their session's own time-to-live.
 SELECT flag_expired($1, $2)

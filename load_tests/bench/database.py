@@ -54,7 +54,7 @@ _SQL = _load()
 
 @dataclass(frozen=True)
 class Day:
-    """A day of the hypertable, one chunk."""
+    """A day of the positions, one chunk."""
 
     begins: datetime
 
@@ -110,6 +110,7 @@ def commits(by_shard: dict[int, list[bytes]]) -> list[bytes]:
 async def copy_rows_s(database: asyncpg.Connection, day: Day, rows: int) -> float:
     """The ceiling: rows a second of binary COPY on one connection, a commit a batch."""
     prepared = commits(entries(await _crowd(database), day.begins, rows))
+    await database.execute(_SQL["make"], day.begins)
     await database.execute(_SQL["checkpoint"])
     begun = time.perf_counter()
     for batch in prepared:
@@ -132,6 +133,7 @@ async def writer_rows_s(
 ) -> float:
     """Rows a second of the writer's process, from its streams to PostgreSQL."""
     prepared = entries(await _crowd(database), day.begins, rows)
+    await database.execute(_SQL["make"], day.begins)
     os.kill(writer_pid, signal.SIGSTOP)
     try:
         for shard, mine in prepared.items():
@@ -187,7 +189,9 @@ async def remove_day(
     dropped, deleted = days
     members = -(-rows // WINDOWS_A_DAY)
     chunks = []
+    await database.execute(_SQL["drop_before"], dropped.ends)
     for day in days:
+        await database.execute(_SQL["make"], day.begins)
         await database.execute(_SQL["fill"], day.begins, rows // members, members, timeout=None)
         chunks.append(await database.fetchval(_SQL["chunk"], day.begins, day.ends))
         await database.execute(f"VACUUM {chunks[-1]}", timeout=None)

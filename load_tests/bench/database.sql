@@ -45,13 +45,19 @@ DELETE FROM party_positions WHERE recorded_at >= $1 AND recorded_at < $2
 
 -- name: chunk
 -- The table of the chunk of the day from $1 to $2.
-SELECT format('%I.%I', chunk_schema, chunk_name)
-FROM timescaledb_information.chunks
-WHERE hypertable_name = 'party_positions' AND range_start = $1 AND range_end = $2
+SELECT chunk::text FROM positions_chunks() WHERE range_start = $1 AND range_end = $2
+
+-- name: make
+-- The chunk of the day of $1, where it is not made by itself as rows come.
+SELECT make_positions_chunks($1, $1)
 
 -- name: drop
 -- The chunk of the day from $1 to $2.
-SELECT count(*) FROM drop_chunks('party_positions', newer_than => $1::timestamptz, older_than => $2::timestamptz)
+SELECT count(*) FROM positions_chunks() k, drop_positions_chunk(k.chunk) WHERE k.range_start = $1 AND k.range_end = $2
+
+-- name: drop_before
+-- Chunks that end by $1: native partitions were made ahead, and the keeper's function would find an empty one.
+SELECT count(*) FROM positions_chunks() k, drop_positions_chunk(k.chunk) WHERE k.range_end <= $1
 
 -- name: checkpoint
 -- So that nobody pays for the pages that another has written.

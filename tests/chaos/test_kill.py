@@ -127,13 +127,15 @@ async def test_chunks_past_their_time_are_dropped_while_the_writer_writes(
 
     connection = await asyncpg.connect(own_up.stack.database_url)
     days = 4
-    await connection.execute(
-        """INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, accuracy_m, precision)
-           SELECT 999, u, date_bin('5 seconds', now(), 'epoch') - d * interval '1 day' - i * interval '5 seconds', 0,
-                  ST_SetSRID(ST_MakePoint(127, 37.5), 4326), 5, 'exact'
-           FROM generate_series(8, 8 + $1::int - 1) d, generate_series(0, 999) i, generate_series(1, 3) u""",
-        days,
-    )
+    async with connection.transaction():  # or the keeper drops a day before there is a row in it
+        await connection.execute("SELECT make_positions_chunks(now() - interval '13 days', now())")
+        await connection.execute(
+            """INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, accuracy_m, precision)
+               SELECT 999, u, date_bin('5 seconds', now(), 'epoch') - d * interval '1 day' - i * interval '5 seconds',
+                      0, ST_SetSRID(ST_MakePoint(127, 37.5), 4326), 5, 'exact'
+               FROM generate_series(8, 8 + $1::int - 1) d, generate_series(0, 999) i, generate_series(1, 3) u""",
+            days,
+        )
     path = tmp_path / "account.json"
     process = start_replay(own_up, track, path, "--speed", "30")
     own_up.processes["keeper"].terminate()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,19 +14,31 @@ import psycopg
 import pytest
 
 from db import migrate
+from tests.conftest import NATIVE
 
 SHAPE = """
 SELECT 'column', table_schema || '.' || table_name || '.' || column_name,
     data_type || coalesce(column_default, '') || is_nullable
-FROM information_schema.columns WHERE table_schema = 'public'
+FROM information_schema.columns c WHERE table_schema = 'public'
+    AND NOT (SELECT relispartition FROM pg_class WHERE oid = format('%I.%I', c.table_schema, c.table_name)::regclass)
 UNION ALL SELECT 'grant', table_name || coalesce('.' || column_name, ''), grantee || privilege_type
 FROM information_schema.column_privileges WHERE grantee LIKE 'partyline%'
 UNION ALL SELECT 'function', p.oid::regprocedure::text, coalesce(p.proacl::text, '')
 FROM pg_proc p WHERE p.proowner = 'partyline_owner'::regrole
-UNION ALL SELECT 'constraint', conrelid::regclass || conname, pg_get_constraintdef(oid)
-FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT 'body', p.oid::regprocedure::text, pg_get_functiondef(p.oid)
+FROM pg_proc p WHERE p.proowner = 'partyline_owner'::regrole
+UNION ALL SELECT 'constraint', conrelid::regclass || conname, pg_get_constraintdef(k.oid)
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid AND NOT c.relispartition
+WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT 'statistics', a.attrelid::regclass || '.' || a.attname, a.attstattarget::text
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND NOT c.relispartition
+WHERE c.relnamespace = 'public'::regnamespace AND a.attstattarget = 0
+UNION ALL SELECT 'chunk', range_start::text, range_end::text FROM positions_chunks()
 ORDER BY 1, 2, 3
 """
+
+
+RIGHT = {*migrate.EXTENSIONS, "timescaledb"}
 
 
 def ask(url, sql):
@@ -58,11 +71,10 @@ def test_up_down_up_comes_to_the_same(database):
 
 def test_each_step_goes_down_and_up(database):
     migrate.upgrade(database)
-    head = int(migrate.current(database))
-    for number in range(head, 0, -1):
-        migrate.downgrade(database, f"{number - 1:04d}" if number > 1 else "base")
-        migrate.upgrade(database, f"{number:04d}")
-        migrate.downgrade(database, f"{number - 1:04d}" if number > 1 else "base")
+    for revision, below in pairwise([*migrate.known_revisions(), "base"]):
+        migrate.downgrade(database, below)
+        migrate.upgrade(database, revision)
+        migrate.downgrade(database, below)
     assert ours(database) == []
 
 
@@ -108,24 +120,49 @@ def test_alembic_itself_works_from_the_checkout(database):
 @pytest.mark.parametrize(
     ("version", "available", "said"),
     [
-        (140_011, {"timescaledb", "postgis"}, "PostgreSQL 14, but Partyline needs 15"),
-        (170_000, {"postgis"}, "no timescaledb: install"),
-        (170_000, set(), "no timescaledb and no postgis"),
+        (140_011, RIGHT, "PostgreSQL 14, but Partyline needs 15"),
+        (170_000, RIGHT - {"vector"}, "no vector: install"),
+        (170_000, {"timescaledb"}, "no postgis and no pg_partman and no vector and no pg_trgm"),
     ],
 )
-def test_a_wrong_server_is_told_why(version, available, said):
-    assert said in migrate.refusal(version, available)
+@pytest.mark.parametrize("partitions", migrate.PARTITIONS)
+def test_a_wrong_server_is_told_why(version, available, said, partitions):
+    assert said in migrate.refusal(version, available, partitions=partitions)
 
 
 def test_a_right_server_is_not_refused():
-    assert migrate.refusal(150_000, {"timescaledb", "postgis", "vector"}) is None
+    assert migrate.refusal(150_000, RIGHT) is None
+
+
+@pytest.mark.parametrize(
+    ("partitions", "kind", "said"),
+    [
+        ("auto", None, None),
+        ("native", None, None),
+        ("auto", "native", None),
+        ("hypertable", None, "no timescaledb: install"),
+        ("auto", "hypertable", "no timescaledb: install"),
+        ("hypertable", "native", "was made as native, which stays"),
+        ("native", "hypertable", "was made as hypertable, which stays"),
+    ],
+)
+def test_timescaledb_is_needed_for_a_hypertable_only(partitions, kind, said):
+    refusal = migrate.refusal(170_000, RIGHT - {"timescaledb"}, partitions=partitions, kind=kind)
+    assert refusal == said or said in refusal
+
+
+def test_a_library_that_is_not_loaded_is_named_with_the_mend():
+    refusal = migrate.refusal(170_000, RIGHT, partitions="hypertable", loaded=False)
+    assert "shared_preload_libraries" in refusal
+    assert "PARTYLINE_PARTITIONS=native" in refusal
+    assert migrate.refusal(170_000, RIGHT, partitions="auto", loaded=False) is None
 
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
         ("MINIMUM_VERSION", 990_000, "needs 99 or newer"),
-        ("EXTENSIONS", ("timescaledb", "no_such_extension"), "no no_such_extension"),
+        ("EXTENSIONS", ("postgis", "no_such_extension"), "no no_such_extension"),
     ],
 )
 def test_a_wrong_server_is_left_as_it_was(database, monkeypatch, name, value, said):
@@ -184,7 +221,9 @@ def test_a_migrator_need_not_be_a_superuser(database):
     with psycopg.connect(database, autocommit=True) as connection:
         name = connection.info.dbname
         # What only a superuser may do beforehand: the extensions.
-        connection.execute("CREATE EXTENSION timescaledb; CREATE EXTENSION postgis")
+        connection.execute("CREATE EXTENSION postgis; CREATE EXTENSION vector")
+        if not NATIVE:
+            connection.execute("CREATE EXTENSION timescaledb")
         connection.execute("CREATE ROLE migrator_for_tests LOGIN CREATEROLE PASSWORD 'm'")
         try:
             for role in ("owner", "views", "gateway", "writer", "keeper", "reader"):
@@ -259,7 +298,8 @@ def test_everything_has_a_comment(migrated_database):
         """
         SELECT c.relname, a.attname FROM pg_class c
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+        WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+            AND c.relnamespace::regnamespace::text NOT IN ('partman', '_timescaledb_internal')
             AND c.relowner::regrole::text LIKE 'partyline%'
             AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)
         UNION ALL

@@ -16,6 +16,7 @@ from db.positions import commit_rows, pack_row
 from protocol.messages import Reject
 from protocol.options import Options
 from protocol.precision import Precision
+from tests import chunks
 from tests.db.conftest import HOUR_MS, TTL_HOURS, make_party, now_ms, window
 
 
@@ -215,9 +216,9 @@ async def test_what_is_too_old_is_refused(writer, gateway, superuser):
     assert await reasons(writer, party, row(party, at=window(2 * HOUR_MS - 10_000))) == []
     # The server keeps less than the session asks for.
     assert await reasons(writer, party, row(party, at=window(90 * 60_000)), ttl_hours=1) == [Reject.TOO_OLD]
-    chunks = await superuser.fetchval("SELECT count(*) FROM show_chunks('party_positions')")
+    before = await chunks.count(superuser)
     assert await reasons(writer, party, row(party, at=window(40 * 24 * HOUR_MS))) == [Reject.TOO_OLD]
-    assert await superuser.fetchval("SELECT count(*) FROM show_chunks('party_positions')") == chunks
+    assert await chunks.count(superuser) == before
 
 
 async def test_nothing_from_before_the_session_is_stored_but_its_first_minute_is(writer, gateway):

@@ -10,13 +10,21 @@ import pytest
 from db import positions, retention
 from db.retention import drop_expired, flag_expired
 from protocol.options import Options
+from tests import chunks
 from tests.db.conftest import HOUR_MS, TTL_HOURS, make_party, now_ms, window
 
 DAY_MS = 24 * HOUR_MS
 
 
+@pytest.fixture(autouse=True)
+async def without_chunks(superuser):
+    """Chunks are counted here: only those that a test makes are there."""
+    await chunks.drop_all(superuser)
+
+
 async def fill(superuser, party, days, *, each=40):
     """`each` rows in each of the last days; put there by the superuser, as the past was."""
+    await chunks.make(superuser, now_ms() - (days - 1) * DAY_MS, now_ms())
     for day in range(days):
         await superuser.execute(
             "INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, precision) "
@@ -29,17 +37,13 @@ async def fill(superuser, party, days, *, each=40):
         )
 
 
-async def chunks(superuser):
-    return await superuser.fetchval("SELECT count(*) FROM show_chunks('party_positions')")
-
-
 async def drop(keeper, **how):
     return await drop_expired(keeper, **({"ttl_hours": 48, "lock_timeout_ms": 200} | how))
 
 
 async def test_whole_chunks_go_one_by_one_with_their_records(keeper, superuser, party):
     await fill(superuser, party, 6)
-    assert await chunks(superuser) == 6
+    assert await chunks.count(superuser) == 6
     drops = await drop(keeper)
     # Today, yesterday, and the day that 48 hours ago lies in stay.
     assert [one.chunks_before - one.chunks_after for one in drops] == [1, 1, 1]
@@ -49,7 +53,7 @@ async def test_whole_chunks_go_one_by_one_with_their_records(keeper, superuser, 
     assert all(one.bytes_before > one.bytes_after > 0 for one in drops)
     assert all(one.rows_before - one.rows_after == one.dropped_rows for one in drops)
     assert [one.oldest_after_ms - one.oldest_before_ms for one in drops] == [DAY_MS] * 3
-    assert await chunks(superuser) == 3
+    assert await chunks.count(superuser) == 3
     assert await superuser.fetchval("SELECT count(*) FROM retention_runs WHERE error IS NULL") == 3
     assert await drop(keeper) == []
 
@@ -76,11 +80,12 @@ async def test_the_last_chunk_leaves_no_oldest(keeper, superuser, party):
     await superuser.execute("DELETE FROM retention_runs")
     await fill(superuser, party, 1)
     await superuser.execute("UPDATE party_positions SET recorded_at = recorded_at")
+    await chunks.drop_all(superuser)
+    await chunks.make(superuser, 1_577_836_800_000, 1_577_836_800_000)
     await superuser.execute(
         "INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, precision) "
         "VALUES (1, 1, '2020-01-01', 0, ST_SetSRID(ST_MakePoint(0, 0), 4326), 'rough')"
     )
-    await superuser.execute("SELECT drop_chunks('party_positions', newer_than => '2021-01-01'::timestamptz)")
     [only] = await drop(keeper)
     assert (only.chunks_after, only.oldest_after_ms, only.bytes_after) == (0, None, 0)
 
@@ -124,7 +129,7 @@ async def test_a_chunk_in_use_is_tried_again_and_then_recorded(
     [failed] = await drop(keeper, lock_timeout_ms=20)
     assert "in use" in failed.error
     assert (failed.dropped_rows, failed.dropped_chunks, failed.chunks_after) == (0, [], 4)
-    assert await chunks(superuser) == 4
+    assert await chunks.count(superuser) == 4
 
     trying = asyncio.create_task(drop(keeper, lock_timeout_ms=2000))
     await asyncio.sleep(0.1)
@@ -146,11 +151,11 @@ async def test_two_keepers_take_turns(login, superuser, party):
 async def test_a_late_row_does_not_bring_a_dropped_chunk_back(keeper, writer, superuser, party):
     await fill(superuser, party, 5)
     await drop(keeper)
-    left = await chunks(superuser)
+    left = await chunks.count(superuser)
     late = positions.pack_row(party.id, party.guest, window(4 * DAY_MS), 0, 1.0, 1.0, None, "exact")
     result = await positions.commit_rows(writer, [late], shard=party.shard, ttl_hours=48)
     assert [why for *_, why in result.refused] == ["too_old"]
-    assert await chunks(superuser) == left
+    assert await chunks.count(superuser) == left
 
 
 @pytest.mark.parametrize("how", [{"ttl_hours": 0}, {"ttl_hours": -1}, {"lock_timeout_ms": 0}])

@@ -34,8 +34,9 @@ async def refused(gateway, party, reason, **how):
     assert caught.value.reason == reason
 
 
-async def test_a_party_reads_back_as_it_was_made(gateway):
+async def test_a_party_reads_back_as_it_was_made(gateway, superuser):
     host = await sessions.create_guest(gateway)
+    trip = await superuser.fetchval("INSERT INTO trips (duration_min, mode) VALUES (60, 'walk') RETURNING id")
     options = Options(ttl_hours=12, rough_cell_m=2000, token_max_uses=3, live_only=True)
     session, member = await sessions.create_session(
         gateway,
@@ -46,7 +47,7 @@ async def test_a_party_reads_back_as_it_was_made(gateway):
         precision=Precision.ROUGH,
         options=options,
         started_at_ms=1_790_000_000_123,
-        trip_id=9,
+        trip_id=trip,
     )
     assert session == sessions.SessionRow(
         session.id, host, "live", 1_790_000_000_123, None, Precision.ROUGH, options, session.revision, 0

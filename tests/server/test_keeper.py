@@ -11,6 +11,7 @@ import pytest
 from db import retention
 from db.pool import connect
 from server.keeper import Keeper
+from tests import chunks
 from tests.server.lives import Closed, Life, eventually, running
 
 
@@ -28,7 +29,10 @@ async def keeper(role_url: Callable[[str], str]) -> AsyncIterator[Keeper]:
 
 
 async def fill(superuser: asyncpg.Connection, session: int, user: int, days: int, each: int = 10) -> None:
-    """Rows at noon of each of the last days, today's left out."""
+    """Rows at noon of each of the last days, today's left out, and chunks for these days alone."""
+    if await left(superuser) == 0:
+        await chunks.drop_all(superuser)
+    await superuser.execute("SELECT make_positions_chunks(now() - $1 * INTERVAL '1 day', now())", days)
     await superuser.execute(
         "INSERT INTO party_positions (session_id, user_id, recorded_at, fix_offset_ms, loc, precision) "
         "SELECT $1, $2, date_trunc('day', now(), 'UTC') - d * interval '1 day' + n * interval '5 seconds' "

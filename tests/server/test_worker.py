@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from db.revision import NEEDED_REVISION
 from tests.e2e.conftest import free_port
 from tests.server.lives import Life, eventually, now_ms
 
@@ -97,6 +99,42 @@ async def test_a_taken_metrics_port_is_named(
             (line,) = log.read_text().splitlines()
             assert f"metrics port {port}" in line
             assert "--metrics-port" in line
+
+
+PROCESSES = {
+    "gateway": ["gateway", "--port"],
+    "writer": ["writer", "--metrics-port"],
+    "keeper": ["keeper", "--metrics-port"],
+}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+async def test_a_process_does_not_start_on_a_database_that_is_older_than_it_needs(
+    role_url: Callable[[str], str], party_database: str, redis_url: str, tmp_path: Path, name: str
+) -> None:
+    with psycopg.connect(party_database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    settings = {"database_url": role_url(name), "redis_url": redis_url, "mask_key": "5a" * 32}
+    log = tmp_path / "log"
+    with process(log, *PROCESSES[name], str(free_port()), **settings) as started:
+        assert await asyncio.to_thread(started.wait, 30) == 1
+    (line,) = log.read_text().splitlines()
+    assert line == (
+        f"partyline: the database is at revision 0001, and this Partyline needs {NEEDED_REVISION} or newer: "
+        "run `partyline migrate`"
+    )
+
+
+async def test_a_keeper_works_on_a_database_that_is_newer(
+    role_url: Callable[[str], str], party_database: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(party_database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    port, log = free_port(), tmp_path / "log"
+    with process(log, "keeper", "--metrics-port", str(port), database_url=role_url("keeper")) as keeper:
+        await eventually(lambda: counted(port, "partyline_keeper_rounds_total"))
+        keeper.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(keeper.wait, 15) == 0
 
 
 async def test_a_writer_waits_for_a_redis_that_is_not_there(

@@ -1,7 +1,6 @@
 -- Roles, extensions, and who may enter. Roles belong to the whole server, so they may be there already,
 -- and another database may be migrating at this moment: created only if missing, and losing that race is
--- no error.
-CREATE EXTENSION IF NOT EXISTS timescaledb;
+-- no error. TimescaleDB comes with 0004, which chooses it or native partitions.
 CREATE EXTENSION IF NOT EXISTS postgis;
 
 DO $$

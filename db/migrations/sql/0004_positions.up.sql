@@ -1,10 +1,36 @@
--- Where people were: one row for each member and 5-second window (G2), in daily chunks.
+-- Where people were: one row for each member and 5-second window (G2), in daily chunks: of a hypertable, or
+-- where TimescaleDB cannot be had, native partitions.
 -- A chunk is a table of its own, to which grants are copied and policies are not. So no role that reads
 -- has any grant here: readers get a security-barrier view, the gateway and the keeper get functions.
+
+-- The choice is made here, once; from now on it is a fact of the catalogue. Whoever may migrate sees settings
+-- that the loaded library has defined, but only a superuser the list of libraries.
+DO $$
+DECLARE
+    kind text := coalesce(nullif(current_setting('partyline.partitions', true), ''), 'auto');
+BEGIN
+    IF kind = 'auto' THEN
+        kind := CASE WHEN EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+            AND EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.disable_load')
+            THEN 'hypertable' ELSE 'native' END;
+    END IF;
+    IF kind NOT IN ('hypertable', 'native') THEN
+        RAISE EXCEPTION 'partyline.partitions must be auto, hypertable or native, not %', kind;
+    END IF;
+    IF kind = 'hypertable' THEN
+        CREATE EXTENSION IF NOT EXISTS timescaledb;
+    END IF;
+    PERFORM set_config('partyline.partitions', kind, true);
+END
+$$;
+
 SET LOCAL ROLE partyline_owner;
 
 -- Column order is row size. 24 (row header) + 3×8 + 2×4 + 2 + 1 + 29 (a point with SRID and its short
 -- header) = 88 bytes, no padding, and 4 for the line pointer. A null accuracy_m takes no more room.
+DO $$
+BEGIN
+    EXECUTE $table$
 CREATE TABLE party_positions (
     session_id    bigint NOT NULL,
     user_id       bigint NOT NULL,
@@ -16,11 +42,18 @@ CREATE TABLE party_positions (
     ttl_expired   boolean NOT NULL DEFAULT false,
     loc           geometry(Point, 4326) NOT NULL,
     PRIMARY KEY (session_id, user_id, recorded_at)
-);
-SELECT create_hypertable('party_positions', by_range('recorded_at', INTERVAL '1 day'),
-    create_default_indexes => false);
+)
+    $table$ || CASE WHEN current_setting('partyline.partitions') = 'native'
+        THEN 'PARTITION BY RANGE (recorded_at)' ELSE '' END;
+    IF current_setting('partyline.partitions') = 'hypertable' THEN
+        PERFORM create_hypertable('party_positions', by_range('recorded_at', INTERVAL '1 day'),
+            create_default_indexes => false);
+    END IF;
+END
+$$;
 
--- pg_stats would keep, and show, people's places; and statistics outlive an erasure. It reaches the chunks.
+-- pg_stats would keep, and show, people's places; and statistics outlive an erasure. It reaches a hypertable's
+-- chunks; native partitions get it as they are made.
 ALTER TABLE party_positions ALTER loc SET STATISTICS 0, ALTER user_id SET STATISTICS 0;
 
 COMMENT ON TABLE party_positions IS 'Masked positions, one for each member and window. No foreign keys: a dropped chunk would lock users';

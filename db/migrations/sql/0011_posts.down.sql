@@ -4,6 +4,5 @@ DROP FUNCTION moderate_post;
 DROP TABLE post_tags;
 DELETE FROM partman.part_config WHERE parent_table = 'public.posts';
 DROP TABLE posts;
-DROP TABLE partman.template_public_posts;
 DROP FUNCTION doodle_within_fence;
 RESET ROLE;

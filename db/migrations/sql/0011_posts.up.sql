@@ -17,7 +17,7 @@ CREATE TABLE posts (
     media_urls     jsonb NOT NULL DEFAULT '[]' CONSTRAINT posts_media_urls_list CHECK (
         jsonb_typeof(media_urls) = 'array' AND NOT jsonb_path_exists(media_urls, '$[*] ? (@.type() != "string")')),
     geofence       geometry(Point, 4326)
-        CONSTRAINT posts_geofence_on_earth CHECK (ST_X(geofence) BETWEEN -180 AND 180 AND ST_Y(geofence) BETWEEN -90 AND 90),
+        CONSTRAINT posts_geofence_on_earth CHECK (NOT ST_IsEmpty(geofence) AND ST_X(geofence) BETWEEN -180 AND 180 AND ST_Y(geofence) BETWEEN -90 AND 90),
     text_embedding vector(384),
     CONSTRAINT posts_pkey PRIMARY KEY (id, created_at),
     CONSTRAINT posts_doodle_has_fence CHECK (type <> 'doodle' OR geofence IS NOT NULL),
@@ -101,9 +101,12 @@ CREATE TRIGGER posts_doodle_moved BEFORE UPDATE OF geofence, type ON posts
 COMMENT ON TRIGGER posts_doodle_within_fence ON posts IS 'The doodle rule, when it is left';
 COMMENT ON TRIGGER posts_doodle_moved ON posts IS 'The doodle rule, when it is moved';
 
-SELECT partman.create_parent('public.posts', 'created_at', '1 month', p_premake => 4, p_default_table => false,
-    p_start_partition => to_char(date_trunc('month', now()) - INTERVAL '12 months', 'YYYY-MM-DD'),
-    p_automatic_maintenance => 'off');
+-- In UTC, because pg_partman cuts months in the session's time zone. Infinite: also after months without a row.
+SET LOCAL timezone = 'UTC';
+SELECT partman.create_parent('public.posts', 'created_at', '1 month', p_premake => 4,
+    p_start_partition => (date_trunc('month', now()) - INTERVAL '12 months')::text, p_default_table => false,
+    p_template_table => 'false', p_jobmon => false);
+UPDATE partman.part_config SET infinite_time_partitions = true WHERE parent_table = 'public.posts';
 SELECT make_partitions_ahead();
 
 ALTER TABLE posts ENABLE ROW LEVEL SECURITY;

@@ -74,9 +74,12 @@ COMMENT ON COLUMN feedback.rating IS '1 poor, 2 good, 3 very good';
 COMMENT ON COLUMN feedback.comments IS 'Free text; removed when its author is erased';
 COMMENT ON SEQUENCE feedback_id_seq IS 'Numbers of feedback, over all months';
 
-SELECT partman.create_parent('public.feedback', 'submitted_at', '1 month', p_premake => 4, p_default_table => false,
-    p_start_partition => to_char(date_trunc('month', now()) - INTERVAL '12 months', 'YYYY-MM-DD'),
-    p_automatic_maintenance => 'off');
+-- In UTC, because pg_partman cuts months in the session's time zone. Infinite: also after months without a row.
+SET LOCAL timezone = 'UTC';
+SELECT partman.create_parent('public.feedback', 'submitted_at', '1 month', p_premake => 4,
+    p_start_partition => (date_trunc('month', now()) - INTERVAL '12 months')::text, p_default_table => false,
+    p_template_table => 'false', p_jobmon => false);
+UPDATE partman.part_config SET infinite_time_partitions = true WHERE parent_table = 'public.feedback';
 SELECT make_partitions_ahead();
 
 GRANT SELECT ON missions TO partyline_reader, partyline_analyst;

@@ -11,6 +11,7 @@ import pytest
 from db.positions import commit_rows
 from load_tests.bench import database, rows
 from load_tests.bench.phone import LoadError
+from tests import chunks
 
 DAYS = tuple(database.days_ago(datetime.now(UTC), ago) for ago in (3, 5))
 CROWD = 200
@@ -24,6 +25,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def owner(migrated_database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(migrated_database)
+    await chunks.drop_all(connection)
     yield connection
     await connection.close()
 
@@ -33,6 +35,7 @@ async def test_the_crowd_is_made_once_and_may_store_all_its_rows(owner: asyncpg.
     assert await database._crowd(owner) == crowd != sorted(crowd)
     assert len(set(crowd)) == CROWD
     prepared = rows.entries(crowd, DAYS[0].begins, 3 * CROWD)
+    await owner.execute(database._SQL["make"], DAYS[0].begins)
     for shard, mine in prepared.items():
         result = await commit_rows(owner, mine, shard=shard, ttl_hours=168)
         assert result.refused == []
@@ -41,7 +44,7 @@ async def test_the_crowd_is_made_once_and_may_store_all_its_rows(owner: asyncpg.
 
 async def test_the_copy_stores_every_row_and_leaves_none(owner: asyncpg.Connection) -> None:
     assert await database.copy_rows_s(owner, DAYS[0], 3 * CROWD) > 0
-    assert await owner.fetchval("SELECT count(*) FROM show_chunks('party_positions')") == 0
+    assert await chunks.count(owner) == 0
 
 
 def test_commits_hold_every_entry_once_and_the_shards_take_turns() -> None:
@@ -62,7 +65,7 @@ async def test_a_day_is_dropped_and_another_deleted(
     await witness.close()
     assert all(seconds > 0 for seconds in took)
     assert took.drop_waited_s > 0
-    assert await owner.fetchval("SELECT count(*) FROM show_chunks('party_positions')") == 0
+    assert await chunks.count(owner) == 0
     assert await owner.fetchval("SELECT count(*) FROM retention_runs") == 0, "the keeper's look is undone"
 
 
