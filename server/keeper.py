@@ -59,7 +59,7 @@ class Keeper:
                 continue
 
     async def work(self) -> None:
-        """One round: make partitions, flag, drop; then doodles, recommendations and months past their time."""
+        """One round: make partitions, flag, drop; then doodles, recommendations, months past their time."""
         async with self._pool.acquire() as connection:
             await self._make_ahead(connection)
             flagged = FLAG_BATCH

@@ -2,6 +2,10 @@
 -- What the sample is written as: the owner is not held by row level security, which COPY refuses.
 SET ROLE partyline_owner
 
+-- name: set_session
+-- A setting for as long as the load takes.
+SELECT set_config($1, $2, false)
+
 -- name: look
 -- What sample there is: the plan it was made from, as the source's name says it.
 SELECT name FROM content_sources WHERE id = 1000000000000
@@ -9,11 +13,11 @@ SELECT name FROM content_sources WHERE id = 1000000000000
 -- name: note_plan
 -- Notes the plan that the sample is made from.
 INSERT INTO content_sources (id, name, kind, licence) OVERRIDING SYSTEM VALUE
-VALUES (1000000000000, %s, 'file', 'made up')
+VALUES (1000000000000, $1, 'file', 'made up')
 
 -- name: set_author_place
 -- Where the author of the doodles stands, for the doodle rule.
-SELECT set_config('partyline.author_place', %s, true)
+SELECT set_config('partyline.author_place', $1, true)
 
 -- name: there_tags
 -- Batches of tags that are there: all or none.
@@ -25,28 +29,28 @@ SELECT 0 FROM missions WHERE id = 1000000000000
 
 -- name: there_users
 -- Batches of people that are there: those whose first row is.
-SELECT n FROM generate_series(0, %s::integer - 1) n
+SELECT n FROM generate_series(0, $1::integer - 1) n
 WHERE EXISTS (SELECT FROM users WHERE id = 1000000000000 + n::bigint * 10000)
 
 -- name: there_places
 -- Batches of places that are there.
-SELECT n FROM generate_series(0, %s::integer - 1) n
+SELECT n FROM generate_series(0, $1::integer - 1) n
 WHERE EXISTS (SELECT FROM places WHERE id = 1000000000000 + n::bigint * 10000)
 
 -- name: there_trips
 -- Batches of trips that are there.
-SELECT n FROM generate_series(0, %s::integer - 1) n
+SELECT n FROM generate_series(0, $1::integer - 1) n
 WHERE EXISTS (SELECT FROM trips WHERE id = 1000000000000 + n::bigint * 10000)
 
 -- name: there_posts
 -- Batches of reviews that are there.
-SELECT n FROM generate_series(0, %s::integer - 1) n
+SELECT n FROM generate_series(0, $1::integer - 1) n
 WHERE EXISTS (SELECT FROM posts WHERE id = 1000000000000 + n::bigint * 10000)
 
 -- name: there_doodles
 -- Batches of doodles that are there; they are numbered after the reviews, 20 to an author.
-SELECT n FROM generate_series(0, %s::integer - 1) n
-WHERE EXISTS (SELECT FROM posts WHERE id = %s::bigint + n::bigint * 20)
+SELECT n FROM generate_series(0, $1::integer - 1) n
+WHERE EXISTS (SELECT FROM posts WHERE id = $2::bigint + n::bigint * 20)
 
 -- name: copy_tags
 -- Tags.

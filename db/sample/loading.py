@@ -116,7 +116,9 @@ def _owner(url: str) -> Iterator[Connection]:
     except ValueError as error:
         raise SampleError(str(error)) from None
     try:
-        connection = psycopg.connect(url, autocommit=True, application_name="partyline-sample-data")
+        connection = psycopg.connect(
+            url, autocommit=True, cursor_factory=psycopg.RawCursor, application_name="partyline-sample-data"
+        )
     except psycopg.Error:
         raise SampleError(
             f"cannot use PostgreSQL at {where}: is it running, and is PARTYLINE_DATABASE_URL right?"
@@ -125,7 +127,7 @@ def _owner(url: str) -> Iterator[Connection]:
         with connection:
             connection.execute(_SQL["become_owner"])
             for name, value in SESSION.items():
-                connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+                connection.execute(_SQL["set_session"], [name, value])
             yield connection
     except psycopg.Error as error:
         raise SampleError(_sentence(error)) from None

@@ -6,7 +6,6 @@ import pytest
 
 from db import queries
 
-
 WORDS = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "CREATE", "COPY", "SET", "VACUUM"}
 
 
