@@ -169,13 +169,6 @@ async def test_without_the_functions_a_fence_is_only_a_filter(told: Told) -> Non
     assert all(line.startswith("Filter:") for line in lines)
 
 
-async def test_two_characters_inside_a_word_have_no_trigram(told: Told) -> None:
-    """Why find_places_containing() wants three."""
-    used, whole, rows = await told.plan("reader", load("places")["find_places_containing"], "카페", 20)
-    assert rows == 20
-    assert whole == {"places"} or used == {"places_name_trgm"}
-
-
 async def test_only_the_months_that_are_asked_for_are_looked_at(told: Told) -> None:
     await told.plan("backend", load("posts")["search_posts"], "막걸리", NOW - timedelta(days=20), NOW, 20)
     read = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, AsyncExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import asyncpg
