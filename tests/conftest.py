@@ -66,6 +66,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | NamedSer
         yield NamedServers(database_url, redis_url)
         return
     with Stack(tmp_path_factory.mktemp("stack")) as embedded:
+        # A thousand databases come and go, each of a thousand files, and the disk is no part of what is tested
+        # here. Tests that kill a server have one of their own, as it is delivered.
+        with psycopg.connect(embedded.database_url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield embedded
 
 
@@ -85,7 +90,7 @@ def _admin(stack: Stack | NamedServers, statement: str, *names: str) -> None:
 def _fresh(stack: Stack | NamedServers, template: str) -> Iterator[str]:
     """A new database for as long as the block lasts. Yields the superuser's URL of it."""
     name = f"test_{secrets.token_hex(6)}"
-    _admin(stack, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    _admin(stack, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
     try:
         yield stack.superuser_url(name)
     finally:
