@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from db import migrate, patience
-from tests.db.ttl_column import BEFORE, CONTRACT
 from tests.conftest import NATIVE
+from tests.db.ttl_column import BEFORE, CONTRACT
 
 SHAPE = """
 SELECT 'column', table_schema || '.' || table_name || '.' || column_name,
@@ -200,7 +200,9 @@ def test_a_table_in_use_stops_the_migration_soon(migrated_database, monkeypatch)
 def test_a_table_that_comes_free_is_waited_for(migrated_database, monkeypatch):
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 200)
     tried = []
-    monkeypatch.setattr(patience.time, "sleep", lambda seconds: (tried.append(seconds), connection.rollback()))
+    monkeypatch.setattr(
+        patience.time, "sleep", lambda seconds: (tried.append(seconds), connection.rollback())
+    )
     with psycopg.connect(migrated_database) as connection:
         connection.execute("SELECT count(*) FROM party_sessions")
         migrate.downgrade(migrated_database, BEFORE)

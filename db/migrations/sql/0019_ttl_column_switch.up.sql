@@ -101,7 +101,6 @@ SET LOCAL ROLE partyline_owner;
 REVOKE CREATE ON SCHEMA public FROM partyline_views;
 
 -- The proved check party_sessions_ttl_present stands for the scan.
--- squawk-ignore adding-not-nullable-field
 ALTER TABLE party_sessions ALTER ttl_hours SET NOT NULL;
 -- NOT NULL says it now.
 -- squawk-ignore ban-drop-constraint
