@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: up test test-slow lint install lock clean
+.PHONY: up test test-slow test-native lint docs install lock clean
 
 up: install
 	$(VENV)/bin/partyline up
@@ -14,12 +14,21 @@ test: install lint
 test-slow: install
 	$(VENV)/bin/pytest -m slow
 
+# The same suite on native partitions, without the tests that touch no database. MARKS="slow" for the slow ones.
+MARKS ?= not slow
+test-native: install
+	PARTYLINE_TEST_PARTITIONS=native $(VENV)/bin/pytest -m "$(MARKS)"
+
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/squawk 'db/migrations/sql/**/*.sql'
 	$(VENV)/bin/squawk --config .squawk-down.toml 'db/migrations/sql/**/*.down.sql'
+
+# Writes what docs/ says of the database: the access matrix, the diagrams, the schema.
+docs: install
+	$(VENV)/bin/python -m db.describe
 
 install: $(STAMP)
 

@@ -13,6 +13,7 @@ MINIMUM_EXTENSIONS: dict[str, tuple[int, ...]] = {
     "postgis": (3,),  # the product's base
     "vector": (0, 5),  # hnsw
     "pg_partman": (5,),  # create_parent() of declarative partitions only
+    "timescaledb_toolkit": (1, 15),  # heartbeat_agg outside of its schema for experiments
 }
 """The first version of each that has what our SQL uses."""
 

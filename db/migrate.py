@@ -31,8 +31,8 @@ MINIMUM_VERSION = 150_000
 
 EXTENSIONS = ("postgis", "pg_partman", "vector", "pg_trgm")
 PARTITIONS = ("auto", "hypertable", "native")
-"""What party_positions is to be made as; `auto`: a hypertable where TimescaleDB is loaded, else native partitions.
-It is chosen when migrating a new database, and is a fact of the database from then on."""
+"""What a new database's party_positions is made as; `auto`: a hypertable where TimescaleDB is loaded, else
+native partitions. Once it is made, it stays."""
 
 LOGIN_ROLES = tuple(
     f"partyline_{name}"
@@ -199,8 +199,8 @@ def review_sql(
 ) -> str:
     """The SQL that an upgrade would run, for review: what `alembic upgrade --sql` writes.
 
-    With `auto` partitions the database decides where it is run. Of an empty database for the word
-    `postgresql`; of a given database, from where it is now, for a URL. Raises `MigrationError`.
+    Of an empty database for the word `postgresql`; of a given database, from where it is now, for a URL.
+    With `auto` partitions it decides wherever it is run. Raises `MigrationError`.
     """
     start = None if url_or_dialect == "postgresql" else current(url_or_dialect)
     written = io.StringIO()

@@ -125,7 +125,8 @@ async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, tt
     - `future`: more than an hour ahead of the database's clock: it would make a chunk that is never dropped.
 
     Raises `ValueError` for a row of another shard, whose fence this transaction does not hold;
-    `PartitionMissing` where native partitions were not made ahead; `asyncpg`'s own errors for bytes that are no row, and for a lost connection. After any of them nothing is stored.
+    `PartitionMissing` where no partition was made ahead; `asyncpg`'s own errors for bytes that are no row and
+    for a lost connection. After any of them nothing is stored.
     The connection must be free: inside somebody else's transaction a return would not mean a commit.
     """
     if not 0 <= shard < SHARDS:
@@ -142,7 +143,7 @@ async def commit_rows(conn: Connection, rows: Iterable[bytes], *, shard: int, tt
     except asyncpg.CheckViolationError as error:
         if not _without_partition(error):
             raise
-    # A day of these rows was dropped, or not made yet: judged row by row, what is of a dropped day is too old.
+    # A day of these rows was dropped, or is not made yet. Judged row by row: what was dropped is too old.
     try:
         return await _commit_staged(conn, batch, None, shard, ttl_hours)
     except asyncpg.CheckViolationError as error:

@@ -22,12 +22,14 @@ class Queries(Mapping[str, str]):
         """`source` is what errors call the text. Raises `ValueError` for a block that breaks the form."""
         self._source = source
         self._sql: dict[str, str] = {}
+        self._descriptions: dict[str, str] = {}
         for name, description, sql in _BLOCK.findall(text):
             if not name.isidentifier() or name in self._sql:
                 raise ValueError(f"{source}: a block's name must be a new identifier, not {name!r}")
             if not description.strip("- \n") or not sql.strip():
                 raise ValueError(f"{source}: block {name!r} needs a description line and a statement")
             self._sql[name] = sql.strip()
+            self._descriptions[name] = " ".join(line.strip("- ") for line in description.splitlines())
         if not self._sql:
             raise ValueError(f"{source}: no block begins with '-- name: …'")
 
@@ -37,6 +39,11 @@ class Queries(Mapping[str, str]):
         except KeyError:
             there = ", ".join(sorted(self._sql))
             raise KeyError(f"no query {name!r} in {self._source}; there are: {there}") from None
+
+    def description(self, name: str) -> str:
+        """What the lines before a statement say of it. Raises `KeyError` as for the statement itself."""
+        self[name]
+        return self._descriptions[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sql)

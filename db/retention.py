@@ -1,4 +1,4 @@
-"""The keeper's work: drops whole chunks past the time-to-live, flags rows past their own (G7), makes new ones.
+"""The keeper's work: drops whole chunks past the time-to-live, flags rows past their own (G7), makes others.
 
 Expired rows are invisible before either happens: every reader compares with the clock. One chunk is one
 transaction, recorded with the state before and after; the keeper itself has no grant on the positions.
@@ -52,8 +52,9 @@ class Drop(msgspec.Struct, frozen=True):
 async def drop_expired(conn: Database, *, ttl_hours: int, lock_timeout_ms: int) -> list[Drop]:
     """Drops every chunk whose rows are all older than `ttl_hours`, the oldest first.
 
-    A chunk that cannot be locked within `lock_timeout_ms` (a native partition's parent: within 50 ms) is tried
-    again a few times, then recorded with its error, and the rest waits for the next call. Raises `ValueError` for a time that is not positive.
+    A chunk that cannot be locked within `lock_timeout_ms` (natively the table itself: within 50 ms) is tried
+    again a few times, then recorded with its error, and the rest waits for the next call. Raises `ValueError`
+    for a time that is not positive.
     """
     if ttl_hours < 1 or lock_timeout_ms < 1:
         raise ValueError("ttl_hours and lock_timeout_ms must be at least 1")

@@ -30,6 +30,7 @@ from server.problems import Kind, Problem, Shield, on_http_exception, on_problem
 from server.readback import DEFAULT_POINTS, MOST_POINTS, Readback, Wanted, allowed
 from server.requests import body_of, origin_of, session_id, whole
 from server.site import Handler, site_routes
+from server.summary import Summaries
 from server.tokens import digest, new_member_token, new_sharable_token
 from server.track import GEOJSON, GPX_XML, geojson, gpx, prefers_gpx
 
@@ -58,6 +59,7 @@ def make_app(gateway: Gateway) -> Starlette:
             _route(f"{one}/members", GET=api.members),
             _route(f"{one}/members/{{m:int}}", DELETE=api.kick),
             _route(f"{one}/track", GET=api.track),
+            _route(f"{one}/summary", GET=api.summary),
             _route("/v1/me", DELETE=api.erase),
             *site_routes(gateway),
         ],
@@ -88,6 +90,7 @@ class Api:
             mask_key=MaskKey(bytes.fromhex(gateway.settings.mask_key)),
             ttl_hours=gateway.settings.ttl_hours,
         )
+        self._summaries = Summaries(gateway.pool)
         self._changing = asyncio.Lock()
         """Changes of options read first and write then: one at a time."""
 
@@ -104,17 +107,24 @@ class Api:
         origin = origin_of(request, settings.public_url)
         options = chosen(wanted.options, ttl_hours=settings.ttl_hours, now_ms=self._gateway.hub.clock())
         sharable, member_token = new_sharable_token(), new_member_token()
-        async with transaction(self._gateway.pool) as tx:
-            row, host = await store.create_session(
-                tx,
-                host_user_id=await store.create_guest(tx) if user_id is None else user_id,
-                display_name=wanted.display_name,
-                sharable_digest=digest(sharable),
-                member_digest=digest(member_token),
-                precision=wanted.precision,
-                options=options,
-                started_at_ms=options.started_at or 0,
-            )
+        try:
+            async with transaction(self._gateway.pool) as tx:
+                row, host = await store.create_session(
+                    tx,
+                    host_user_id=await store.create_guest(tx) if user_id is None else user_id,
+                    display_name=wanted.display_name,
+                    sharable_digest=digest(sharable),
+                    member_digest=digest(member_token),
+                    precision=wanted.precision,
+                    options=options,
+                    started_at_ms=options.started_at or 0,
+                    trip_id=wanted.trip_id,
+                )
+        except store.NoSuchTrip:
+            raise Problem(
+                Kind.INVALID,
+                "`trip_id` must be a recommended trip or your own: leave it out, or ask for another.",
+            ) from None
         created = bodies.Created(
             session=row.id,
             sharable_token=sharable,
@@ -198,9 +208,8 @@ class Api:
         standing = await self._standing(request)
         query = request.query_params
         points = whole(query.get("points"), "points", low=2, high=MOST_POINTS)
-        numbers = [whole(text, "member", low=1, high=2**31 - 1) for text in query.getlist("member")]
         wanted = Wanted(
-            members=frozenset(number for number in numbers if number is not None),
+            members=_numbers(request),
             from_ms=whole(query.get("from"), "from", low=0, high=_LAST_MS),
             to_ms=whole(query.get("to"), "to", low=0, high=_LAST_MS),
             points=DEFAULT_POINTS if points is None else points,
@@ -211,6 +220,12 @@ class Api:
             text = await asyncio.to_thread(gpx, tracks)  # slow, and pure Python: the ticks go on meanwhile
             return Response(text, headers=headers, media_type=GPX_XML)
         return Response(geojson(tracks), headers=headers, media_type=GEOJSON)
+
+    async def summary(self, request: Request) -> Response:
+        """`GET …/summary`: the host."""
+        standing = await self._standing(request)
+        standing.must_host()
+        return answer(await self._summaries.summary(standing.row.id, _numbers(request)))
 
     # --- shared steps -------------------------------------------------------------------------------
 
@@ -255,6 +270,12 @@ class Api:
             role=standing.member.role,
             members=await self._party(row),
         )
+
+
+def _numbers(request: Request) -> frozenset[int]:
+    """The member numbers that a query names. Raises `INVALID`."""
+    named = (whole(text, "member", low=1, high=2**31 - 1) for text in request.query_params.getlist("member"))
+    return frozenset(number for number in named if number is not None)
 
 
 def _nothing() -> Response:

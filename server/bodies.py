@@ -22,6 +22,8 @@ class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     display_name: Name
     precision: Precision = Precision.EXACT
     options: Options = Options()
+    trip_id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
+    """The trip that the party is on: a recommended one, or the asker's own."""
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -168,6 +170,70 @@ class FeatureCollection(msgspec.Struct, frozen=True, tag_field="type", tag="Feat
     """A track for each member who shows a position and has one."""
 
     features: list[TrackFeature]
+
+
+# --- what `GET …/summary` answers ---------------------------------------------------------------
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A stream was not live. Epoch milliseconds."""
+
+    from_: int = msgspec.field(name="from")
+    """When it stopped counting as live: 30 s after a fix, 90 s after a rough position's beat."""
+    to: int
+    """The next fix."""
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """A member at a stop of the trip: within 100 m, or within a rough position's own accuracy."""
+
+    sequence: int
+    place: str
+    planned_stay_min: int | None
+    nearest_m: float
+    arrived_at: int | None
+    """The first fix there; null for who never came."""
+    left_at: int | None
+    """The last fix there."""
+    stay_s: float
+    """For how long two fixes in a row were there without a gap between them."""
+
+
+class MemberFigures(msgspec.Struct, frozen=True):
+    """What one member did, as exactly as may be told now. Epoch milliseconds, metres, seconds."""
+
+    m: int
+    name: str
+    precision: Precision
+    fixes: int
+    """5-second windows with a fix; for who is rough now, beats of 60 s."""
+    first_at: int
+    last_at: int
+    live_s: float
+    gap_count: int
+    gaps: list[Gap]
+    """The 100 longest, in order. Before the first fix and after the last one is no gap."""
+    mean_accuracy_m: float | None
+    """Each fix's accuracy weighs as long as it was the newest."""
+    distance_m: float | None
+    """Along the positions, not across gaps; null where no position may be told."""
+    spots: list[Spot]
+
+
+class DelayFigures(msgspec.Struct, frozen=True):
+    """From fix to commit, milliseconds, within 0.5 %; of rows that are exact, and whose commit is known."""
+
+    p50: int | None
+    p95: int | None
+    p99: int | None
+    n: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What the members did whose positions are there and may be told of."""
+
+    members: list[MemberFigures]
+    delay_ms: DelayFigures
 
 
 def changed_keys(change: msgspec.Struct) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from server.backfill_command import backfill
+from server.check_command import check_data
 from server.settings import Settings, SettingsError, read_settings, require
 
 app = typer.Typer(
@@ -241,6 +242,7 @@ def migrate(
 
 
 app.command()(backfill)
+app.command("check-data")(check_data)
 
 
 @app.command()

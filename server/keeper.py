@@ -1,4 +1,4 @@
-"""The keeper: drops what its time-to-live has passed, flags what a session's own has (G7), makes partitions ahead.
+"""The keeper: drops what its time-to-live has passed, flags what a session's own has (G7), makes partitions.
 
 It has no right to the rows; PostgreSQL functions do the work and record the state before and after each drop.
 """

@@ -45,6 +45,11 @@ _SEEN = (Kind.UNAUTHORIZED, Kind.NOT_FOUND, Kind.UNAVAILABLE)
 _STEERED = (Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT, Kind.UNAVAILABLE)
 _READ = (Kind.BAD_REQUEST, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED, Kind.INVALID)
 _MILLIS = {"type": "integer", "minimum": 0}
+_MEMBER = (
+    "member",
+    "Member numbers; may stand several times. Absent: everybody.",
+    {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}},
+)
 
 CALLS = (
     Call(
@@ -76,13 +81,19 @@ CALLS = (
         {200: {GEOJSON: bodies.FeatureCollection, GPX_XML: None}},
         problems=(*_SEEN, Kind.INVALID),
         query=(
-            ("member", "Member numbers; may stand several times. Absent: everybody.",
-             {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}}),
+            _MEMBER,
             ("from", "Epoch milliseconds, included.", _MILLIS),
             ("to", f"Epoch milliseconds, included. At most {MAX_DAYS} days after `from`.", _MILLIS),
             ("points", "At most so many points a member.",
              {"type": "integer", "minimum": 2, "maximum": MOST_POINTS, "default": DEFAULT_POINTS}),
         ),
+    ),
+    Call(
+        "get", f"{_ONE}/summary", "readSummary",
+        "What the members did, for the host: when each stream was live and where its gaps are, mean "
+        "accuracy, distance, stops of the trip, and the delay from fix to commit. Never finer than is "
+        "allowed now; of who is private, or has no stored position, nothing.",
+        {200: {JSON: bodies.Summary}}, problems=(*_SEEN, Kind.FORBIDDEN, Kind.INVALID), query=(_MEMBER,),
     ),
     Call("delete", "/v1/me", "eraseMe",
          "Erases the bearer's user everywhere: positions, names, tokens. Sessions they host end.",

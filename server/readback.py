@@ -67,18 +67,15 @@ class Readback:
             async with asyncio.timeout(READ_S), self._turn:
                 for _ in range(TRIES):
                     row, members = await self._party(session_id)
-                    tracks = await self._read(row, _chosen(members, wanted), wanted, now_ms)
-                    if _no_coarser(row, members, *await self._party(session_id)):
+                    tracks = await self._read(row, chosen_members(members, wanted.members), wanted, now_ms)
+                    if no_coarser(row, members, *await self._party(session_id)):
                         return tracks
         except TimeoutError:
             raise Problem(Kind.UNAVAILABLE, "It takes too long: narrow `member`, `from` and `to`.") from None
         raise Problem(Kind.UNAVAILABLE, "Precision is being changed just now: ask again.")
 
     async def _party(self, session_id: int) -> tuple[SessionRow, list[MemberRow]]:
-        row = await store.find_session(self._pool, session_id)
-        if row is None:
-            raise Problem(Kind.NOT_FOUND)
-        return row, await store.members(self._pool, session_id)
+        return await party_of(self._pool, session_id)
 
     async def _read(
         self, row: SessionRow, members: Sequence[MemberRow], wanted: Wanted, now_ms: int
@@ -120,6 +117,14 @@ class Readback:
         )
 
 
+async def party_of(pool: Pool, session_id: int) -> tuple[SessionRow, list[MemberRow]]:
+    """The session and its members as they are now. Raises `NOT_FOUND`."""
+    row = await store.find_session(pool, session_id)
+    if row is None:
+        raise Problem(Kind.NOT_FOUND)
+    return row, await store.members(pool, session_id)
+
+
 def span(row: SessionRow, wanted: Wanted, now_ms: int) -> tuple[int, int]:
     """From when to when: by default the session's last `MAX_DAYS` days. Raises `INVALID`."""
     # A rough position's time is its beat, which may lie a minute before the session's start.
@@ -142,15 +147,17 @@ def complete_from(row: SessionRow, ttl_hours: int, now_ms: int) -> int:
     return horizon_ms if horizon_ms > row.started_at_ms else 0
 
 
-def _chosen(members: Sequence[MemberRow], wanted: Wanted) -> list[MemberRow]:
-    if wanted.members - {member.member_no for member in members}:
+def chosen_members(members: Sequence[MemberRow], numbers: frozenset[int]) -> list[MemberRow]:
+    """The members of these numbers; everybody, for none. Raises `NOT_FOUND` for a number that nobody has."""
+    if numbers - {member.member_no for member in members}:
         raise Problem(Kind.NOT_FOUND, "There is no member of that number in this session.")
-    return [member for member in members if not wanted.members or member.member_no in wanted.members]
+    return [member for member in members if not numbers or member.member_no in numbers]
 
 
-def _no_coarser(
+def no_coarser(
     before_row: SessionRow, before: Sequence[MemberRow], row: SessionRow, members: Sequence[MemberRow]
 ) -> bool:
+    """Whether all that could be shown before may still be shown."""
     now = {member.user_id: allowed(row, member).coarseness for member in members}
     return row.options.rough_cell_m <= before_row.options.rough_cell_m and all(
         now.get(member.user_id, Precision.PRIVATE.coarseness) <= allowed(before_row, member).coarseness

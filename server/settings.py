@@ -45,7 +45,7 @@ class Settings:
     """How long rows are kept; chunks past it are dropped."""
     keeper_interval_s: int = 60
     partitions: str = "auto"
-    """What a new database's positions are made as; `auto`: a hypertable where TimescaleDB is loaded, else native."""
+    """How a new database cuts positions into days; `auto`: a hypertable where TimescaleDB is loaded."""
     backlog_rows: int = 200_000
     """Rows a gateway keeps waiting for PostgreSQL before it holds."""
     max_connections: int = 20_000
@@ -68,6 +68,10 @@ _RANGES = {
     "backlog_rows": (100, 50_000_000),
     "max_connections": (1, 1_000_000),
     "flush_ms": (50, 5_000),
+}
+_WORDS = {
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "partitions": ("auto", "hypertable", "native"),
 }
 _SCHEMES = {
     "database_url": ("postgresql", "postgres"),
@@ -155,8 +159,4 @@ def _well_formed(name: str, text: str) -> bool:
         return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)
     if name == "jwt_secret":
         return len(text) >= 32
-    if name == "log_level":
-        return text in ("DEBUG", "INFO", "WARNING", "ERROR")
-    if name == "partitions":
-        return text in ("auto", "hypertable", "native")
-    return True
+    return text in _WORDS.get(name, (text,))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from db.embedded.enclosure import Enclosure, own
@@ -19,6 +20,8 @@ BIN = "/usr/lib/postgresql/17/bin"
 SUPERUSER = "postgres"
 DATABASE = "partyline"
 INSIDE = "/data/postgres"
+PRELOAD = ("timescaledb",)
+"""Libraries that a server loads unless it is asked for others."""
 
 SETTINGS = """\
 # Written by partyline at every start: what is changed here is lost.
@@ -27,7 +30,7 @@ port = {port}
 unix_socket_directories = ''
 max_connections = 200
 password_encryption = 'scram-sha-256'
-shared_preload_libraries = 'timescaledb'
+shared_preload_libraries = '{preload}'
 timescaledb.telemetry_level = off
 # This edition has no policies to run in the background, and its one job only fails.
 timescaledb.max_background_workers = 0
@@ -103,9 +106,10 @@ def new_cluster(template: Path, folder: Path) -> None:
     new.rename(folder)
 
 
-def configure(folder: Path, *, port: int) -> None:
-    """Writes the settings for this start."""
-    for name, text in (("postgresql.conf", SETTINGS.format(port=port)), ("pg_hba.conf", ACCESS)):
+def configure(folder: Path, *, port: int, preload: Sequence[str]) -> None:
+    """Writes the settings for this start. `preload`: the libraries that the server loads."""
+    settings = SETTINGS.format(port=port, preload=", ".join(preload))
+    for name, text in (("postgresql.conf", settings), ("pg_hba.conf", ACCESS)):
         new = folder / f"{name}.new"
         new.write_text(text)
         new.chmod(0o600)

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
@@ -119,13 +119,14 @@ class Postgres(Server):
     """A stop is PostgreSQL's fast shutdown: open transactions are rolled back, sessions closed."""
 
     name = "PostgreSQL"
+    preload: Sequence[str] = cluster.PRELOAD
 
     def _launched(self) -> Process:
         folder = self._inside.folder("postgres")
         if self._wardens_word:
             # Nobody is left of this data directory, so a pid in there is of some stranger by now.
             (folder / "postmaster.pid").unlink(missing_ok=True)
-        cluster.configure(folder, port=self.port)
+        cluster.configure(folder, port=self.port, preload=self.preload)
         return self._inside.start(
             [f"{cluster.BIN}/postgres", "-D", cluster.INSIDE],
             folder="postgres",

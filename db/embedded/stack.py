@@ -18,7 +18,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,11 +39,21 @@ def _tell(line: str) -> None:
 
 
 class Stack:
-    """See the module. `say` gets a line for each thing that takes long (only the first build does)."""
+    """See the module. `say` gets a line for each thing that takes long (only the first build does).
 
-    def __init__(self, data_dir: Path, *, say: Callable[[str], None] = _tell) -> None:
+    `preload`: libraries that PostgreSQL loads; none is a server like those where TimescaleDB cannot be had.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        say: Callable[[str], None] = _tell,
+        preload: Sequence[str] = cluster.PRELOAD,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self._say = say
+        self._preload = preload
         self._turn = threading.RLock()
         self._wanted = False
         self._lock_fd: int | None = None
@@ -131,6 +141,7 @@ class Stack:
             password=passwords["postgres"],
             log=self.data_dir / "postgres.log",
         )
+        self._postgres.preload = self._preload
         self._redis = Redis(
             inside,
             port=remembered.get("redis", 0),

@@ -1,6 +1,6 @@
 """Alembic's way in: what it is asked for in one transaction, one migrator at a time, and never waiting long.
 
-The URL comes from `db.migrate` or from PARTYLINE_DATABASE_URL; `--sql` needs none. Which kind of partitions to make
+The URL comes from `db.migrate` or from PARTYLINE_DATABASE_URL; `--sql` needs none. Which partitions to make
 comes from there or from PARTYLINE_PARTITIONS, and reaches the SQL as the setting `partyline.partitions`.
 """
 

@@ -1,3 +1,7 @@
+-- name: hold_trip
+-- True for a trip that is recommended or the user's own; it stays until the transaction ends.
+SELECT hold_trip($1, $2)
+
 -- name: create
 -- A new live session. Its time-to-live is a column, and no key of the stored options.
 INSERT INTO party_sessions (host_user_id, trip_id, started_at, sharable_token, precision, options, ttl_hours)

@@ -254,7 +254,7 @@ def test_a_migrator_need_not_be_a_superuser(database):
     with psycopg.connect(database, autocommit=True) as connection:
         name = connection.info.dbname
         # What only a superuser may do beforehand: the extensions.
-        connection.execute("CREATE EXTENSION postgis")
+        connection.execute("CREATE EXTENSION postgis; CREATE EXTENSION vector")
         if not NATIVE:
             connection.execute("CREATE EXTENSION timescaledb")
         connection.execute("CREATE ROLE migrator_for_tests LOGIN CREATEROLE PASSWORD 'm'")

@@ -45,3 +45,10 @@ def test_blocks_keep_their_comments_and_their_order():
     text = "-- top\n\n-- name: one\n-- first\nSELECT 1 -- why\n\n-- name: two\n-- second\nSELECT 2\n"
     loaded = queries.Queries("x", text)
     assert dict(loaded) == {"one": "SELECT 1 -- why", "two": "SELECT 2"}
+
+
+def test_what_a_block_says_of_itself_is_one_line():
+    loaded = queries.Queries("t.sql", "-- name: one\n-- First line,\n-- and second\nSELECT 1\n")
+    assert loaded.description("one") == "First line, and second"
+    with pytest.raises(KeyError, match="there are: one"):
+        loaded.description("two")

@@ -8,6 +8,7 @@ import pytest
 from db import migrate, queries
 from db.pool import DatabaseUnavailable
 from db.revision import NEEDED_REVISION, DatabaseOutdated, refusal, require_revision
+from tests.conftest import NATIVE
 
 ROLES = [role.removeprefix("partyline_") for role in migrate.LOGIN_ROLES]
 
@@ -93,6 +94,8 @@ async def test_every_statement_works_on_the_needed_revision(database):
     try:
         for noun in sorted(file.stem for file in queries.FOLDER.glob("*.sql")):
             for statement in queries.load(noun).values():
+                if NATIVE and "timescaledb_information" in statement:
+                    continue  # asked only where it is
                 if statement.startswith("CREATE TEMPORARY"):
                     await connection.execute(statement)  # the others of its file are about it
                 else:

@@ -1,6 +1,6 @@
 """The access matrix: what each role may do works, everything else is refused, chunks and statistics included.
 
-`db/README.md` shows the same matrix for people. A change here needs a security review.
+`docs/access-matrix.md` shows the same matrix for people. A change here needs a security review.
 """
 
 from __future__ import annotations
@@ -56,12 +56,17 @@ PRIVILEGES: dict[str, dict[str, set[str]]] = {
             *("users_masked", "content_sources", "post_tags", "missions", "ingestion_jobs"),
             *("external_conditions", "tag_thresholds", "tag_reviews"),
             *("raw_ingestion.places", "metrics.daily_product_metrics"),
+            *("metrics.session_liveness_daily", "metrics.commit_delay_daily"),
         ),
     ),
 }
 FUNCTIONS = {
     "migrator": set(),
-    "gateway": {"erase_user", "hold_user", "party_track", "take_fence"},
+    "gateway": {
+        *("erase_user", "hold_user", "hold_trip", "party_track", "take_fence"),
+        *("session_spans", "session_live_ranges", "session_accuracy", "session_distances", "session_spots"),
+        *("session_delays",),
+    },
     "writer": {"coarsest_of", "positions_begin"},
     "keeper": {
         *("drop_oldest_expired_chunk", "flag_expired", "positions_state", "record_failed_drop"),
@@ -72,7 +77,7 @@ FUNCTIONS = {
     "backend": {
         *("acting_user", "create_account", "find_login", "moderate_post", "propose_tag", "decide_tag_review"),
     },
-    "analyst": {"acting_user"},
+    "analyst": {"acting_user", "delay_of_day", "liveness_of_day"},
 }
 OWN_COLUMNS = {
     *("id", "locale", "onboarded_at", "time_budget_min", "budget_band", "mobility_mode", "privacy_level"),
@@ -228,7 +233,7 @@ REFUSED = {
         "SELECT * FROM posts",
         "SELECT * FROM drop_oldest_expired_chunk(1)",
         "SELECT * FROM drop_oldest_expired_month('posts')",
-        "SELECT drop_chunks('party_positions', older_than => now())",
+        "SELECT drop_positions_chunk('party_positions')",
         "DROP TABLE party_positions",
         "CREATE TABLE mine (a int)",
         "CREATE TEMP TABLE mine (a int)",

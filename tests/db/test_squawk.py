@@ -191,7 +191,9 @@ def test_every_migration_passes(config):
 
 def test_every_migration_is_for_one_direction():
     assert FILES
-    assert [file.name for file in FILES if not file.name.endswith((".up.sql", ".down.sql"))] == []
+    # What lies deeper is a part of an .up.sql: one of two bodies, of which a database has one.
+    top = [file.name for file in FILES if file.parent.name == "sql"]
+    assert [name for name in top if not name.endswith((".up.sql", ".down.sql"))] == []
 
 
 def test_make_lints_them():

@@ -30,7 +30,7 @@ class Done:
     stderr: str
 
 
-COMMANDS = ("up", "gateway", "writer", "keeper", "migrate", "doctor", "walk", "replay")
+COMMANDS = ("check-data", "up", "gateway", "writer", "keeper", "migrate", "doctor", "walk", "replay")
 
 
 def partyline(*arguments: str, **settings: str) -> Done:
@@ -119,6 +119,7 @@ def test_the_process_says_one_line_too() -> None:
         ("TTL_HOURS", "0", "whole number from 1"),
         ("FLUSH_MS", "ten", "whole number from 50 to 5000"),
         ("LOG_LEVEL", "loud", "DEBUG, INFO, WARNING or ERROR"),
+        ("PARTITIONS", "Native", "auto, hypertable or native"),
         ("ALLOW_GUESTS", "maybe", "1 or 0"),
         ("JWT_SECRET", "a-secret", "32 characters"),
         ("DATABSE_URL", "postgresql://u:a-secret@h/x", "no such setting"),

@@ -58,6 +58,7 @@ def test_right_values_are_read() -> None:
         ("MASK_KEY", "g" * 64, "64 hexadecimal digits"),
         ("JWT_SECRET", SECRET, "32 characters or more"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
+        ("PARTITIONS", "monthly", "auto, hypertable or native"),
         ("ALLOW_GUESTS", "perhaps", "1 or 0"),
         ("TTL_HOURS", "0", "a whole number from 1 to 8760"),
         ("TTL_HOURS", "8761", "a whole number from 1 to 8760"),

@@ -17,9 +17,11 @@ from db.embedded import Stack
 from db.fence import SHARDS, shard_of
 from db.pool import DatabaseUnavailable, connect
 from db.positions import pack_row
+from db.retention import make_partitions_ahead
 from protocol.precision import Precision
 from server.flusher import commits_channel, decode_commit, stream_key
 from server.writer import DEAD_KEY, GROUP, Writer
+from tests.conftest import NATIVE
 from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, now_ms, roles_of, running
 
 GATEWAY = "0123456789abcdef"
@@ -330,6 +332,34 @@ async def test_without_postgresql_entries_stay_and_the_writer_comes_back_by_itse
     stored = await asyncpg.connect(party_database)
     assert len(await windows(stored, hosted)) == 2
     await stored.close()
+
+
+@pytest.mark.skipif(not NATIVE, reason="a hypertable makes its own chunks")
+async def test_without_a_partition_entries_stay_until_the_keeper_has_made_it(
+    life: Life,
+    writer: Writer,
+    told: Told,
+    superuser: asyncpg.Connection,
+    role_url: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hosted = await life.host()
+    await superuser.execute(
+        "SELECT drop_positions_chunk(chunk) FROM positions_chunks() WHERE range_end > now() - INTERVAL '1 hour'"
+    )
+    async with running(writer.run):
+        entry = await put(life.redis, hosted, row(hosted, start_of(3)))
+        await eventually(lambda: writer.stats.failures > 1)
+        assert await told.nothing()
+        assert writer.stats.dead == 0
+        assert await left_in(life.redis, shard_of(hosted.id)) == (1, 1)
+        [waiting] = [record for record in caplog.records if "entries wait" in record.message]
+        assert "start the keeper" in waiting.__dict__["error"]
+        keeper = await connect(role_url("keeper"), min_size=1, max_size=1, application_name="keeper")
+        await make_partitions_ahead(keeper)
+        await keeper.close()
+        assert (await told.next())[1] == entry
+    assert len(await windows(superuser, hosted)) == 1
 
 
 async def test_stop_finishes_the_round(

@@ -22,7 +22,7 @@ CREATE TABLE places (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source_id        bigint CONSTRAINT places_source_fkey REFERENCES content_sources (id),
     geo              geometry(Point, 4326) NOT NULL
-        CONSTRAINT places_geo_on_earth CHECK (ST_X(geo) BETWEEN -180 AND 180 AND ST_Y(geo) BETWEEN -90 AND 90),
+        CONSTRAINT places_geo_on_earth CHECK (NOT ST_IsEmpty(geo) AND ST_X(geo) BETWEEN -180 AND 180 AND ST_Y(geo) BETWEEN -90 AND 90),
     last_synced_at   timestamptz,
     created_at       timestamptz NOT NULL DEFAULT now(),
     stay_min         integer CONSTRAINT places_stay_range CHECK (stay_min BETWEEN 1 AND 1440),

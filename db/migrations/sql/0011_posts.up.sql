@@ -17,7 +17,7 @@ CREATE TABLE posts (
     media_urls     jsonb NOT NULL DEFAULT '[]' CONSTRAINT posts_media_urls_list CHECK (
         jsonb_typeof(media_urls) = 'array' AND NOT jsonb_path_exists(media_urls, '$[*] ? (@.type() != "string")')),
     geofence       geometry(Point, 4326)
-        CONSTRAINT posts_geofence_on_earth CHECK (ST_X(geofence) BETWEEN -180 AND 180 AND ST_Y(geofence) BETWEEN -90 AND 90),
+        CONSTRAINT posts_geofence_on_earth CHECK (NOT ST_IsEmpty(geofence) AND ST_X(geofence) BETWEEN -180 AND 180 AND ST_Y(geofence) BETWEEN -90 AND 90),
     text_embedding vector(384),
     CONSTRAINT posts_pkey PRIMARY KEY (id, created_at),
     CONSTRAINT posts_doodle_has_fence CHECK (type <> 'doodle' OR geofence IS NOT NULL),

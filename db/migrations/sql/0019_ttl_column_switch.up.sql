@@ -85,7 +85,19 @@ BEGIN
 END
 $$;
 
-GRANT CREATE ON SCHEMA public TO partyline_views;
+CREATE OR REPLACE VIEW summary_members AS
+SELECT m.session_id, m.user_id, a.allowed,
+    now() - make_interval(hours => s.ttl_hours) AS kept_after,
+    ceil(sqrt(0.5) * (s.options ->> 'rough_cell_m')::double precision) AS cell_accuracy_m
+FROM party_sessions s
+JOIN party_members m ON m.session_id = s.id
+JOIN users u ON u.id = m.user_id
+CROSS JOIN LATERAL (
+    SELECT coarsest_of(s.precision, m.precision, u.privacy_level, u.location_opt_in) AS allowed OFFSET 0
+) a
+WHERE u.erased_at IS NULL AND a.allowed <> 'private';
+
+GRANT CREATE ON SCHEMA public, metrics TO partyline_views;
 SET LOCAL ROLE partyline_views;
 CREATE OR REPLACE VIEW party_positions_visible WITH (security_barrier) AS
 SELECT p.session_id, p.user_id, p.recorded_at, p.fix_offset_ms, p.loc, p.accuracy_m, p.precision
@@ -97,8 +109,26 @@ WHERE NOT p.ttl_expired
     AND u.erased_at IS NULL
     AND p.recorded_at > now() - make_interval(hours => s.ttl_hours)
     AND p.precision >= coarsest_of(s.precision, m.precision, u.privacy_level, u.location_opt_in);
+
+CREATE OR REPLACE VIEW metrics.session_liveness_daily WITH (security_barrier) AS
+SELECT d.day, l.sessions, l.members, l.live_s, l.gaps
+FROM (
+    SELECT (now() AT TIME ZONE 'UTC')::date - n.ago AS day
+    FROM generate_series(0, (SELECT max(s.ttl_hours) / 24 + 1 FROM public.party_sessions s)) AS n (ago)
+) d
+CROSS JOIN LATERAL public.liveness_of_day(d.day) l
+WHERE l.members > 0;
+
+CREATE OR REPLACE VIEW metrics.commit_delay_daily WITH (security_barrier) AS
+SELECT d.day, c.counted AS fixes, c.p50_ms, c.p95_ms, c.p99_ms
+FROM (
+    SELECT (now() AT TIME ZONE 'UTC')::date - n.ago AS day
+    FROM generate_series(0, (SELECT max(s.ttl_hours) / 24 + 1 FROM public.party_sessions s)) AS n (ago)
+) d
+CROSS JOIN LATERAL public.delay_of_day(d.day) c
+WHERE c.counted > 0;
 SET LOCAL ROLE partyline_owner;
-REVOKE CREATE ON SCHEMA public FROM partyline_views;
+REVOKE CREATE ON SCHEMA public, metrics FROM partyline_views;
 
 -- The proved check party_sessions_ttl_present stands for the scan.
 ALTER TABLE party_sessions ALTER ttl_hours SET NOT NULL;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.migrations.run_sql import run_sql
 
 revision = "0018"
-down_revision = "0015"
+down_revision = "0017"
 
 
 def upgrade() -> None:

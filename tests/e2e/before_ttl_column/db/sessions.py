@@ -34,9 +34,9 @@ from protocol.options import Options
 from protocol.precision import Precision, tightens
 
 __all__ = [
-    "SHARDS", "ErasedUser", "JoinRefused", "MemberRow", "NoSuchMember", "NoSuchSession", "NoSuchUser",
-    "SessionRow", "TrackRow", "create_guest", "create_session", "end_session", "erase_user", "find_session",
-    "find_session_by_token", "find_user", "join", "kick", "leave", "members", "rotate_token",
+    "SHARDS", "ErasedUser", "JoinRefused", "MemberRow", "NoSuchMember", "NoSuchSession", "NoSuchTrip",
+    "NoSuchUser", "SessionRow", "TrackRow", "create_guest", "create_session", "end_session", "erase_user",
+    "find_session", "find_session_by_token", "find_user", "join", "kick", "leave", "members", "rotate_token",
     "session_of_member_token", "set_member_precision", "set_options", "set_session_precision", "shard_of",
     "track",
 ]  # fmt: skip
@@ -44,6 +44,13 @@ __all__ = [
 _SESSIONS = load("sessions")
 _MEMBERS = load("members")
 _USERS = load("users")
+
+
+class NoSuchTrip(LookupError):
+    """The trip is somebody else's, or there is none: which of the two, nobody is told."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such trip for this user")
 
 
 class NoSuchSession(LookupError):
@@ -67,7 +74,8 @@ async def create_session(
 ) -> tuple[SessionRow, MemberRow]:
     """A new party, with its host as member 1, whose own choice is `exact`: the session's is theirs to set.
 
-    Raises `NoSuchUser`, and `ValueError` for a name, digest or options that cannot be stored.
+    `trip_id`: a recommended trip, or one of the host's own. Raises `NoSuchUser`, `NoSuchTrip`, and
+    `ValueError` for a name, digest or options that cannot be stored.
     """
     check_name(display_name)
     check_digest(sharable_digest)
@@ -76,6 +84,8 @@ async def create_session(
     async with transaction(conn) as tx:
         if not await tx.fetchval(_USERS["hold_user"], host_user_id):
             raise NoSuchUser
+        if trip_id is not None and not await tx.fetchval(_SESSIONS["hold_trip"], trip_id, host_user_id):
+            raise NoSuchTrip
         made = await tx.fetchrow(
             _SESSIONS["create"], host_user_id, trip_id, started_at, sharable_digest, precision.value, stored
         )

@@ -1,0 +1,59 @@
+"""`python -m db.describe`: writes the files about the database into docs/, or says which are stale.
+
+Of the database that PARTYLINE_DATABASE_URL names; without it, of a fresh one on an embedded stack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from db.describe import documents
+from db.embedded import Stack, StackError
+from db.migrate import MigrationError, upgrade
+
+FINE, STALE, FAILED = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 for stale files with `--check`, 2 when there was nothing to describe."""
+    parser = argparse.ArgumentParser(prog="python -m db.describe", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
+    parser.add_argument(
+        "--to", type=Path, default=documents.FOLDER, metavar="FOLDER", help="instead of docs/"
+    )
+    options = parser.parse_args(argv)
+    try:
+        texts = _texts(os.environ.get("PARTYLINE_DATABASE_URL"))
+        if options.check:
+            return _checked(documents.stale(texts, options.to))
+        _tell([f"wrote {name}" for name in documents.write(texts, options.to)] or ["nothing has changed"])
+    except (documents.DescribeError, MigrationError, StackError) as error:
+        _tell([str(error)])
+        return FAILED
+    return FINE
+
+
+def _texts(url: str | None) -> dict[str, str]:
+    if url:
+        return documents.generate(url)
+    with tempfile.TemporaryDirectory(prefix="partyline-describe-") as folder, Stack(Path(folder)) as stack:
+        upgrade(stack.database_url)
+        return documents.generate(stack.database_url)
+
+
+def _checked(names: Sequence[str]) -> int:
+    _tell([f"{name} is stale: run {documents.MEND}" for name in names])
+    return STALE if names else FINE
+
+
+def _tell(lines: Sequence[str]) -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
