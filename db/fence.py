@@ -2,7 +2,7 @@
 
 A writer holds the shared side from before it judges its rows until its commit. Whoever tightens takes the
 exclusive side before changing anything: so it waits for the writers that judged by the old precision, and
-those that come after see the new one (G3). Locks are taken in one order: fence, user, session, member.
+those that come after see the new one (G3). Locks are taken in one order: user, fence, session, member.
 """
 
 from __future__ import annotations

@@ -121,6 +121,46 @@ ALTER FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT
 
 COMMENT ON FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) IS 'Percentiles of delays that were counted in buckets';
 
+-- FUNCTION public.carry_on_erasure(uuid)
+
+CREATE FUNCTION public.carry_on_erasure(wanted uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    due     erasures_pending;
+    step    bigint;
+    deleted bigint := 0;
+BEGIN
+    SELECT p.* INTO due FROM erasures_pending p WHERE p.receipt_id = wanted FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF cardinality(due.sessions_left) = 0 THEN
+        IF EXISTS (SELECT FROM users WHERE id = due.user_id) THEN
+            PERFORM cut_authorship(due);
+        END IF;
+        RETURN false;
+    END IF;
+    -- By session: that is how the key is ordered, in every chunk.
+    WHILE cardinality(due.sessions_left) > 0 AND deleted < 100000 LOOP
+        DELETE FROM party_positions WHERE session_id = due.sessions_left[1] AND user_id = due.user_id;
+        GET DIAGNOSTICS step = ROW_COUNT;
+        deleted := deleted + step;
+        due.sessions_left := due.sessions_left[2:];
+    END LOOP;
+    UPDATE erasures_pending SET sessions_left = due.sessions_left WHERE receipt_id = wanted;
+    UPDATE erasure_receipts SET positions_deleted = positions_deleted + deleted WHERE id = wanted;
+    RETURN true;
+END
+$$;
+
+
+ALTER FUNCTION public.carry_on_erasure(wanted uuid) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.carry_on_erasure(wanted uuid) IS 'For the gateway: takes one step, without a fence; true while another must follow, each in a transaction of its own';
+
 -- FUNCTION public.coarsest_of(public.precision_level, public.precision_level, public.precision_level, boolean)
 
 CREATE FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) RETURNS public.precision_level
@@ -160,6 +200,7 @@ CREATE TABLE public.users (
     CONSTRAINT users_preferences_check CHECK ((jsonb_typeof(preferences) = 'object'::text)),
     CONSTRAINT users_time_budget_min_check CHECK ((time_budget_min > 0))
 );
+ALTER TABLE ONLY public.users ALTER COLUMN id SET STATISTICS 0;
 ALTER TABLE ONLY public.users ALTER COLUMN email SET STATISTICS 0;
 ALTER TABLE ONLY public.users ALTER COLUMN password_hash SET STATISTICS 0;
 ALTER TABLE ONLY public.users ALTER COLUMN preferences SET STATISTICS 0;
@@ -168,7 +209,7 @@ ALTER TABLE ONLY public.users ALTER COLUMN preference_embedding SET STATISTICS 0
 
 ALTER TABLE public.users OWNER TO partyline_owner;
 
-COMMENT ON TABLE public.users IS 'People with an account, and guests (no e-mail). An erased row stays, anonymous, so that numbers in a session keep their meaning';
+COMMENT ON TABLE public.users IS 'People with an account, and guests (no e-mail). An erased person''s row goes; an anonymous one takes its place, so that numbers in a session keep their meaning';
 
 COMMENT ON COLUMN public.users.id IS 'Never on the wire';
 
@@ -196,7 +237,7 @@ COMMENT ON COLUMN public.users.location_opt_in IS 'Agreed to share places at all
 
 COMMENT ON COLUMN public.users.created_at IS 'When the row was made';
 
-COMMENT ON COLUMN public.users.erased_at IS 'When the person asked to be erased; everything personal is gone since';
+COMMENT ON COLUMN public.users.erased_at IS 'Set in the anonymous row that took an erased person''s place; nobody is behind it';
 
 COMMENT ON COLUMN public.users.preference_embedding IS 'Preferences as a vector, compared with texts by cosine; null once the user is erased';
 
@@ -215,6 +256,81 @@ END;
 ALTER FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) IS 'For the backend: a new user with an e-mail and the hash of a password; its id';
+
+-- TABLE public.erasures_pending
+
+CREATE TABLE public.erasures_pending (
+    receipt_id uuid NOT NULL,
+    user_id bigint NOT NULL,
+    anonymous_id bigint NOT NULL,
+    email text,
+    session_ids bigint[] NOT NULL,
+    ended_session_ids bigint[] NOT NULL,
+    sessions_left bigint[] NOT NULL
+);
+ALTER TABLE ONLY public.erasures_pending ALTER COLUMN user_id SET STATISTICS 0;
+ALTER TABLE ONLY public.erasures_pending ALTER COLUMN email SET STATISTICS 0;
+ALTER TABLE ONLY public.erasures_pending ALTER COLUMN session_ids SET STATISTICS 0;
+ALTER TABLE ONLY public.erasures_pending ALTER COLUMN ended_session_ids SET STATISTICS 0;
+ALTER TABLE ONLY public.erasures_pending ALTER COLUMN sessions_left SET STATISTICS 0;
+
+
+ALTER TABLE public.erasures_pending OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.erasures_pending IS 'What must be known to finish an erasure; the row goes when it is finished. No role may read it';
+
+COMMENT ON COLUMN public.erasures_pending.receipt_id IS 'Its receipt';
+
+COMMENT ON COLUMN public.erasures_pending.user_id IS 'The number they had';
+
+COMMENT ON COLUMN public.erasures_pending.anonymous_id IS 'The user that took their place';
+
+COMMENT ON COLUMN public.erasures_pending.email IS 'A review that holds it is not kept';
+
+COMMENT ON COLUMN public.erasures_pending.session_ids IS 'Sessions they were in';
+
+COMMENT ON COLUMN public.erasures_pending.ended_session_ids IS 'Of these, the ones that ended';
+
+COMMENT ON COLUMN public.erasures_pending.sessions_left IS 'Of these, the ones whose positions are still to be deleted';
+
+-- FUNCTION public.cut_authorship(public.erasures_pending)
+
+CREATE FUNCTION public.cut_authorship(due public.erasures_pending) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    done erasure_receipts;
+BEGIN
+    PERFORM FROM users WHERE id = due.user_id FOR UPDATE;
+    -- A doodle tells where they stood. Of reviews stays what everybody could read and others rely on.
+    DELETE FROM posts WHERE user_id = due.user_id AND (type = 'doodle' OR visibility <> 'public'
+        OR status <> 'published' OR position(lower(due.email) IN lower(body)) > 0);
+    GET DIAGNOSTICS done.posts_deleted = ROW_COUNT;
+    UPDATE posts SET user_id = NULL, media_urls = '[]', geofence = NULL WHERE user_id = due.user_id;
+    GET DIAGNOSTICS done.posts_kept = ROW_COUNT;
+    UPDATE feedback SET user_id = NULL, comments = NULL WHERE user_id = due.user_id;
+    GET DIAGNOSTICS done.feedback_kept = ROW_COUNT;
+    UPDATE trip_nodes n SET notes = NULL, eta = NULL FROM trips t WHERE t.id = n.trip_id AND t.user_id = due.user_id;
+    -- Not null: that is a recommendation, which everybody sees.
+    UPDATE trips SET user_id = due.anonymous_id WHERE user_id = due.user_id;
+    GET DIAGNOSTICS done.trips_kept = ROW_COUNT;
+    DELETE FROM mission_assignments WHERE user_id = due.user_id;
+    GET DIAGNOSTICS done.missions_deleted = ROW_COUNT;
+    DELETE FROM feature_store.user_trip_features WHERE user_id = due.user_id;
+    GET DIAGNOSTICS done.features_deleted = ROW_COUNT;
+    DELETE FROM users WHERE id = due.user_id;
+    UPDATE erasure_receipts SET posts_deleted = done.posts_deleted, posts_kept = done.posts_kept,
+        feedback_kept = done.feedback_kept, trips_kept = done.trips_kept, missions_deleted = done.missions_deleted,
+        features_deleted = done.features_deleted
+    WHERE id = due.receipt_id;
+END
+$$;
+
+
+ALTER FUNCTION public.cut_authorship(due public.erasures_pending) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.cut_authorship(due public.erasures_pending) IS 'The last step of carry_on_erasure(): what they wrote and were given, and then the row of users';
 
 -- FUNCTION public.is_beat(public.precision_level, public.precision_level)
 
@@ -258,6 +374,7 @@ CREATE TABLE public.party_members (
     CONSTRAINT party_members_role_check CHECK ((role = ANY (ARRAY['host'::text, 'member'::text, 'viewer'::text]))),
     CONSTRAINT party_members_token_digest_check CHECK ((octet_length(token_digest) = 32))
 );
+ALTER TABLE ONLY public.party_members ALTER COLUMN user_id SET STATISTICS 0;
 ALTER TABLE ONLY public.party_members ALTER COLUMN display_name SET STATISTICS 0;
 ALTER TABLE ONLY public.party_members ALTER COLUMN token_digest SET STATISTICS 0;
 
@@ -350,6 +467,7 @@ CASE
     ELSE false
 END)
 );
+ALTER TABLE ONLY public.party_sessions ALTER COLUMN host_user_id SET STATISTICS 0;
 ALTER TABLE ONLY public.party_sessions ALTER COLUMN sharable_token SET STATISTICS 0;
 
 
@@ -835,23 +953,30 @@ COMMENT ON FUNCTION public.drop_positions_chunk(wanted regclass) IS 'The seam: d
 
 -- FUNCTION public.erase_user(bigint)
 
-CREATE FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) RETURNS record
+CREATE FUNCTION public.erase_user(wanted bigint, OUT receipt uuid, OUT began timestamp with time zone, OUT session_ids bigint[], OUT ended_session_ids bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
+DECLARE
+    mail      text;
+    anonymous bigint;
 BEGIN
-    -- All fences: a writer's open transaction commits first and its rows are deleted below; one that comes
-    -- after sees erased_at and refuses the rows that were still on their way.
+    -- Before the fences: who waits for a user's row must not hold up every writer.
+    SELECT u.email INTO mail FROM users u WHERE u.id = wanted AND u.erased_at IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- A writer's open transaction commits first, and its rows are deleted later; one that comes after finds no
+    -- such member and refuses the rows that were still on their way.
     FOR shard IN 0..7 LOOP
         PERFORM take_fence(shard);
     END LOOP;
     UPDATE users SET email = NULL, password_hash = NULL, onboarded_at = NULL, locale = NULL,
         time_budget_min = NULL, budget_band = NULL, mobility_mode = NULL, privacy_level = 'private',
-        preferences = '{}', push_opt_in = false, location_opt_in = false, erased_at = coalesce(erased_at, now())
+        preferences = '{}', preference_embedding = NULL, push_opt_in = false, location_opt_in = false,
+        erased_at = now()
     WHERE id = wanted;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
+    INSERT INTO users (privacy_level, erased_at) VALUES ('private', now()) RETURNING id INTO anonymous;
     session_ids := ARRAY(
         SELECT s.id FROM party_sessions s
         WHERE s.host_user_id = wanted OR s.id IN (SELECT m.session_id FROM party_members m WHERE m.user_id = wanted)
@@ -860,21 +985,26 @@ BEGIN
         SELECT s.id FROM party_sessions s
         WHERE s.id = ANY (session_ids) AND s.host_user_id = wanted AND s.status = 'live' ORDER BY s.id);
     UPDATE party_sessions SET revision = revision + 1,
+        host_user_id = CASE host_user_id WHEN wanted THEN anonymous ELSE host_user_id END,
         status = CASE WHEN id = ANY (ended_session_ids) THEN 'ended' ELSE status END,
         ended_at = CASE WHEN id = ANY (ended_session_ids) THEN now() ELSE ended_at END
     WHERE id = ANY (session_ids);
-    UPDATE party_members SET display_name = '', token_digest = NULL, precision = 'private',
+    UPDATE party_members SET user_id = anonymous, display_name = '', token_digest = NULL, precision = 'private',
         left_at = coalesce(left_at, now())
     WHERE user_id = wanted;
-    -- By session first: that is how the key is ordered, in every chunk.
-    DELETE FROM party_positions WHERE session_id = ANY (session_ids) AND user_id = wanted;
+    began := now();
+    INSERT INTO erasure_receipts (erased_at, sessions, sessions_ended)
+    VALUES (began, cardinality(session_ids), cardinality(ended_session_ids)) RETURNING id INTO receipt;
+    INSERT INTO erasures_pending
+        (receipt_id, user_id, anonymous_id, email, session_ids, ended_session_ids, sessions_left)
+    VALUES (receipt, wanted, anonymous, mail, session_ids, ended_session_ids, session_ids);
 END
 $$;
 
 
-ALTER FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) OWNER TO partyline_owner;
+ALTER FUNCTION public.erase_user(wanted bigint, OUT receipt uuid, OUT began timestamp with time zone, OUT session_ids bigint[], OUT ended_session_ids bigint[]) OWNER TO partyline_owner;
 
-COMMENT ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) IS 'For the gateway: deletes every position of the user, makes the user anonymous, ends the sessions they host. Nulls: no such user';
+COMMENT ON FUNCTION public.erase_user(wanted bigint, OUT receipt uuid, OUT began timestamp with time zone, OUT session_ids bigint[], OUT ended_session_ids bigint[]) IS 'For the gateway: from its commit on nothing of the user can come any more, and the sessions they host are over. Then carry_on_erasure() must follow. Nulls: no such user';
 
 -- FUNCTION public.find_login(text)
 
@@ -892,6 +1022,80 @@ END;
 ALTER FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) IS 'For the backend: whom an e-mail belongs to, and the hash to check the password against; nulls for nobody';
+
+-- TABLE public.erasure_receipts
+
+CREATE TABLE public.erasure_receipts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    erased_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    positions_deleted bigint DEFAULT 0 NOT NULL,
+    redis_rows_deleted bigint DEFAULT 0 NOT NULL,
+    sessions integer NOT NULL,
+    sessions_ended integer NOT NULL,
+    posts_deleted integer DEFAULT 0 NOT NULL,
+    posts_kept integer DEFAULT 0 NOT NULL,
+    feedback_kept integer DEFAULT 0 NOT NULL,
+    trips_kept integer DEFAULT 0 NOT NULL,
+    missions_deleted integer DEFAULT 0 NOT NULL,
+    features_deleted integer DEFAULT 0 NOT NULL,
+    CONSTRAINT erasure_receipts_times CHECK ((finished_at >= erased_at))
+);
+
+
+ALTER TABLE public.erasure_receipts OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.erasure_receipts IS 'Proof that somebody was erased. Nothing in it leads to the person: no number, no e-mail, and no hash of them, which could be tried out';
+
+COMMENT ON COLUMN public.erasure_receipts.id IS 'Random; the person is given it';
+
+COMMENT ON COLUMN public.erasure_receipts.erased_at IS 'From then on nothing of theirs could come any more';
+
+COMMENT ON COLUMN public.erasure_receipts.finished_at IS 'When the last of it was gone, from Redis too; null until then';
+
+COMMENT ON COLUMN public.erasure_receipts.positions_deleted IS 'Positions deleted, of all chunks';
+
+COMMENT ON COLUMN public.erasure_receipts.redis_rows_deleted IS 'Positions that were on their way in Redis';
+
+COMMENT ON COLUMN public.erasure_receipts.sessions IS 'Sessions they were in; their name is gone there';
+
+COMMENT ON COLUMN public.erasure_receipts.sessions_ended IS 'Of these, live ones they hosted, which ended';
+
+COMMENT ON COLUMN public.erasure_receipts.posts_deleted IS 'Doodles, and reviews that not everybody could read';
+
+COMMENT ON COLUMN public.erasure_receipts.posts_kept IS 'Public reviews, which have no author now';
+
+COMMENT ON COLUMN public.erasure_receipts.feedback_kept IS 'Feedback without author and words; the rating stays';
+
+COMMENT ON COLUMN public.erasure_receipts.trips_kept IS 'Trips without owner, notes and times';
+
+COMMENT ON COLUMN public.erasure_receipts.missions_deleted IS 'Missions of their queue';
+
+COMMENT ON COLUMN public.erasure_receipts.features_deleted IS 'Sets of features computed of them';
+
+-- FUNCTION public.finish_erasure(uuid, bigint)
+
+CREATE FUNCTION public.finish_erasure(wanted uuid, redis_rows bigint) RETURNS SETOF public.erasure_receipts
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM erasures_pending p JOIN users u ON u.id = p.user_id WHERE p.receipt_id = wanted) THEN
+        RAISE EXCEPTION 'the erasure has steps left: call carry_on_erasure() until it is false'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    DELETE FROM erasures_pending WHERE receipt_id = wanted;
+    UPDATE erasure_receipts SET finished_at = coalesce(finished_at, clock_timestamp()),
+        redis_rows_deleted = redis_rows_deleted + redis_rows
+    WHERE id = wanted;
+    RETURN QUERY SELECT * FROM erasure_receipts WHERE id = wanted;
+END
+$$;
+
+
+ALTER FUNCTION public.finish_erasure(wanted uuid, redis_rows bigint) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.finish_erasure(wanted uuid, redis_rows bigint) IS 'For the gateway, once Redis holds nothing of the user: forgets who it was, and gives the receipt';
 
 -- FUNCTION public.flag_expired(integer, integer)
 
@@ -976,7 +1180,7 @@ COMMENT ON TABLE public.trips IS 'Courses: recommended to all, or made for one p
 
 COMMENT ON COLUMN public.trips.id IS 'Number of the trip';
 
-COMMENT ON COLUMN public.trips.user_id IS 'Whose it is; null if recommended to all, or its owner was erased';
+COMMENT ON COLUMN public.trips.user_id IS 'Whose it is; null if recommended to all. Of an erased owner an anonymous user, so that it is not shown to all';
 
 COMMENT ON COLUMN public.trips.created_at IS 'When it was proposed';
 
@@ -1189,7 +1393,7 @@ COMMENT ON COLUMN public.posts.status IS 'Moderation: pending, published, hidden
 
 COMMENT ON COLUMN public.posts.body IS 'Text';
 
-COMMENT ON COLUMN public.posts.media_urls IS 'Addresses of images';
+COMMENT ON COLUMN public.posts.media_urls IS 'Addresses of images; emptied when the author is erased';
 
 COMMENT ON COLUMN public.posts.geofence IS 'Where a doodle lies, WGS 84; its author was within 150 m';
 
@@ -1640,7 +1844,7 @@ COMMENT ON COLUMN public.trip_nodes.trip_id IS 'The trip';
 
 COMMENT ON COLUMN public.trip_nodes.place_id IS 'Where it stops';
 
-COMMENT ON COLUMN public.trip_nodes.eta IS 'Planned time of arrival';
+COMMENT ON COLUMN public.trip_nodes.eta IS 'Planned time of arrival; removed when the trip''s owner is erased';
 
 COMMENT ON COLUMN public.trip_nodes.sequence IS 'Order in the trip, from 1; unique in it';
 
@@ -1852,6 +2056,23 @@ $$;
 ALTER FUNCTION public.take_fence(shard integer) OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.take_fence(shard integer) IS 'For the gateway: the exclusive side of a shard''s fence, until the transaction ends';
+
+-- FUNCTION public.unfinished_erasures(interval)
+
+CREATE FUNCTION public.unfinished_erasures(older_than interval) RETURNS TABLE(receipt uuid, began timestamp with time zone, user_id bigint, session_ids bigint[], ended_session_ids bigint[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT p.receipt_id, r.erased_at, p.user_id, p.session_ids, p.ended_session_ids
+    FROM erasures_pending p JOIN erasure_receipts r ON r.id = p.receipt_id
+    WHERE r.erased_at <= now() - older_than
+    ORDER BY r.erased_at
+    $$;
+
+
+ALTER FUNCTION public.unfinished_erasures(older_than interval) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.unfinished_erasures(older_than interval) IS 'For the gateway: erasures that began so long ago and were not finished, as erase_user() gave them';
 
 -- TABLE feature_store.user_trip_features
 
@@ -2776,6 +2997,16 @@ ALTER TABLE ONLY public.content_sources
 ALTER TABLE ONLY public.content_sources
     ADD CONSTRAINT content_sources_pkey PRIMARY KEY (id);
 
+-- CONSTRAINT public.erasure_receipts erasure_receipts_pkey
+
+ALTER TABLE ONLY public.erasure_receipts
+    ADD CONSTRAINT erasure_receipts_pkey PRIMARY KEY (id);
+
+-- CONSTRAINT public.erasures_pending erasures_pending_pkey
+
+ALTER TABLE ONLY public.erasures_pending
+    ADD CONSTRAINT erasures_pending_pkey PRIMARY KEY (receipt_id);
+
 -- CONSTRAINT public.external_conditions external_conditions_once
 
 ALTER TABLE ONLY public.external_conditions
@@ -3120,6 +3351,11 @@ COMMENT ON TRIGGER posts_doodle_within_fence ON public.posts IS 'The doodle rule
 
 ALTER TABLE ONLY feature_store.user_trip_features
     ADD CONSTRAINT user_trip_features_user_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT public.erasures_pending erasures_pending_receipt_fkey
+
+ALTER TABLE ONLY public.erasures_pending
+    ADD CONSTRAINT erasures_pending_receipt_fkey FOREIGN KEY (receipt_id) REFERENCES public.erasure_receipts(id);
 
 -- FK CONSTRAINT public.external_conditions external_conditions_source_fkey
 
@@ -3467,6 +3703,9 @@ REVOKE ALL ON FUNCTION public.delay_error() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.bucket_percentiles(buckets integer[], counts bigint[], OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.carry_on_erasure(wanted uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.carry_on_erasure(wanted uuid) TO partyline_gateway;
+
 REVOKE ALL ON FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) TO partyline_writer;
 GRANT ALL ON FUNCTION public.coarsest_of(session public.precision_level, own public.precision_level, floor public.precision_level, opted_in boolean) TO partyline_views;
@@ -3534,6 +3773,8 @@ GRANT UPDATE(preference_embedding) ON TABLE public.users TO partyline_backend;
 
 REVOKE ALL ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) TO partyline_backend;
+
+REVOKE ALL ON FUNCTION public.cut_authorship(due public.erasures_pending) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.is_beat(allowed public.precision_level, stored public.precision_level) FROM PUBLIC;
 
@@ -3656,11 +3897,17 @@ GRANT ALL ON FUNCTION public.drop_oldest_expired_month(wanted text) TO partyline
 
 REVOKE ALL ON FUNCTION public.drop_positions_chunk(wanted regclass) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.erase_user(wanted bigint, OUT session_ids bigint[], OUT ended_session_ids bigint[]) TO partyline_gateway;
+REVOKE ALL ON FUNCTION public.erase_user(wanted bigint, OUT receipt uuid, OUT began timestamp with time zone, OUT session_ids bigint[], OUT ended_session_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_user(wanted bigint, OUT receipt uuid, OUT began timestamp with time zone, OUT session_ids bigint[], OUT ended_session_ids bigint[]) TO partyline_gateway;
 
 REVOKE ALL ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_login(wanted_email text, OUT user_id bigint, OUT password_hash text) TO partyline_backend;
+
+GRANT SELECT ON TABLE public.erasure_receipts TO partyline_gateway;
+GRANT SELECT ON TABLE public.erasure_receipts TO partyline_analyst;
+
+REVOKE ALL ON FUNCTION public.finish_erasure(wanted uuid, redis_rows bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_erasure(wanted uuid, redis_rows bigint) TO partyline_gateway;
 
 REVOKE ALL ON FUNCTION public.flag_expired(batch integer, keep_hours integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.flag_expired(batch integer, keep_hours integer) TO partyline_keeper;
@@ -3840,6 +4087,9 @@ REVOKE ALL ON FUNCTION public.set_tag(wanted_tag bigint, sureness real, wanted_p
 
 REVOKE ALL ON FUNCTION public.take_fence(shard integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_fence(shard integer) TO partyline_gateway;
+
+REVOKE ALL ON FUNCTION public.unfinished_erasures(older_than interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.unfinished_erasures(older_than interval) TO partyline_gateway;
 
 GRANT SELECT ON TABLE metrics.commit_delay_daily TO partyline_analyst;
 

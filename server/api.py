@@ -198,8 +198,11 @@ class Api:
     async def erase(self, request: Request) -> Response:
         """`DELETE /v1/me`: the bearer's user is erased, everywhere (G7)."""
         user_id = await self._bearers.user(bearer_of(request.headers))
-        await self._gateway.steering.erase_user(user_id)
-        return _nothing()
+        try:
+            receipt = await self._gateway.erasures.erase(user_id)
+        except store.NoSuchUser:  # another call was faster
+            raise Problem(Kind.UNAUTHORIZED) from None
+        return answer(bodies.erasure_of(receipt), 200 if receipt.finished_at_ms is not None else 202)
 
     # --- tracks -------------------------------------------------------------------------------------
 

@@ -140,3 +140,14 @@ class BatchLedger:
         for window in batch.windows:
             self._windows.settle(window, refusals.get(window.key) if refusals else None)
         return batch.windows
+
+    def forget(self, user_id: int) -> None:
+        """Takes the rows of a user who was erased out of all batches: they are not packed again (G7)."""
+        for batch in [*self._unsent, *self._by_entry.values()]:
+            for window in batch.windows:
+                if window.member.user_id == user_id:
+                    self._windows.settle(window, Reject.GONE)
+            batch.windows = [window for window in batch.windows if window.member.user_id != user_id]
+        # The stream will not have an entry of theirs alone any more. An unsent batch may be on its way now: it
+        # stays, empty if need be.
+        self._by_entry = {key: batch for key, batch in self._by_entry.items() if batch.windows}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from db.sessions import Receipt
 from protocol.messages import MemberState, Name, Role
 from protocol.options import Options
 from protocol.precision import Precision
@@ -117,6 +118,63 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     precision: Precision | UnsetType = UNSET
     options: OptionsChange | UnsetType = UNSET
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """How much of a person is gone."""
+
+    positions: int
+    on_their_way: int
+    """Positions that waited in Redis to be stored."""
+    posts: int
+    """Doodles, and reviews that not everybody could read."""
+    missions: int
+    features: int
+    """Sets of features that were computed of them."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """How much stays that nobody can be found by."""
+
+    sessions: int
+    """Sessions they were in, as a number without a name."""
+    posts: int
+    """Public reviews, without author and images."""
+    feedback: int
+    """Ratings, without words."""
+    trips: int
+
+
+class ErasureReceipt(msgspec.Struct, frozen=True):
+    """That somebody was erased. Whoever keeps it can show it; nothing at the server leads back to them."""
+
+    receipt: str
+    erased_at: int
+    """Epoch milliseconds: from then on nothing of theirs could come any more."""
+    finished_at: int | None
+    """When the last of it was gone; null while a part that was not to be reached is still to be cleared."""
+    sessions_ended: int
+    """Live sessions that they hosted."""
+    deleted: Deleted
+    kept: Kept
+
+
+def erasure_of(receipt: Receipt) -> ErasureReceipt:
+    """The body for a receipt."""
+    return ErasureReceipt(
+        receipt=str(receipt.id),
+        erased_at=receipt.erased_at_ms,
+        finished_at=receipt.finished_at_ms,
+        sessions_ended=receipt.sessions_ended,
+        deleted=Deleted(
+            receipt.positions_deleted,
+            receipt.redis_rows_deleted,
+            receipt.posts_deleted,
+            receipt.missions_deleted,
+            receipt.features_deleted,
+        ),
+        kept=Kept(receipt.sessions, receipt.posts_kept, receipt.feedback_kept, receipt.trips_kept),
+    )
 
 
 class Readiness(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from protocol.messages import MemberState
 from server.batches import Batch, Refusals
 from server.hub import Hub
 from server.session import Member
-from server.snapshots import add_masks, add_snapshots, forget_masks, forget_snapshots
+from server.snapshots import add_masks, add_snapshots, forget_snapshots
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -62,7 +62,6 @@ class Flusher:
         self._gateway_id = gateway_id
         self._flushing = asyncio.Lock()
         self._forget: set[int] = set()
-        self._forget_masks: set[int] = set()
         self._down = False
 
     @asynccontextmanager
@@ -74,10 +73,6 @@ class Flusher:
     def forget_later(self, session_id: int) -> None:
         """The session's cached snapshots must go as soon as Redis is there again."""
         self._forget.add(session_id)
-
-    def forget_masks_later(self, user_id: int) -> None:
-        """The same for the masks of a user who was erased (G7)."""
-        self._forget_masks.add(user_id)
 
     async def flush(self, *, everything: bool = False) -> None:
         """Hands over what is closed (or everything, when draining)."""
@@ -101,14 +96,11 @@ class Flusher:
             if window.member.connection is not None:
                 hub.want_ack(window.member.connection)
         batches = hub.batches.unsent()[:BATCHES_A_FLUSH]
-        if not (batches or closed or self._forget or self._forget_masks):
+        if not (batches or closed or self._forget):
             return
         for session_id in list(self._forget):
             await forget_snapshots(self._redis, session_id)
             self._forget.discard(session_id)
-        for user_id in list(self._forget_masks):
-            await forget_masks(self._redis, user_id)
-            self._forget_masks.discard(user_id)
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
             pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload()})

@@ -21,6 +21,7 @@ from server.auth import UserTokens
 from server.clock import SteadyClock
 from server.connection import Connection
 from server.entrance import Entrance
+from server.erasure import Erasures
 from server.flusher import Flusher
 from server.hub import Hub
 from server.lease import LEASE_MS, RENEW_MS, Lease
@@ -32,6 +33,9 @@ from server.steering import Steering
 
 DRAIN_S = 5.0
 """How long a stopping gateway waits for commits before it says goodbye."""
+
+ERASURES_S = 5.0
+"""How often a gateway looks for erasures that were left."""
 
 logger = logging.getLogger("partyline.gateway")
 
@@ -73,6 +77,7 @@ class Gateway:
         self.steering = Steering(
             hub=self.hub, registry=self.registry, pool=pool, redis=redis, flusher=self.flusher
         )
+        self.erasures = Erasures(pool=pool, redis=redis, flusher=self.flusher, steering=self.steering)
         self.entrance = Entrance(
             hub=self.hub,
             registry=self.registry,
@@ -187,6 +192,12 @@ class Gateway:
             except (RedisError, OSError):
                 continue
 
+    async def run_erasures(self) -> None:
+        """Erasures that were left half-way, by us or by a gateway that died."""
+        while True:
+            await asyncio.sleep(ERASURES_S)
+            await self.erasures.finish_old()
+
     async def run_lease(self) -> None:
         """Renews the lease."""
         while True:
@@ -206,6 +217,7 @@ class Gateway:
             self.run_clock(),
             self.run_flushes(),
             self.run_look_ups(),
+            self.run_erasures(),
             self.flusher.listen(),
         ]
         tasks = {asyncio.create_task(_supervised(loop)) for loop in loops}

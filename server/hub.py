@@ -127,8 +127,10 @@ class Hub:
         return user_id in self._masks
 
     def forget_user(self, user_id: int) -> None:
-        """Drops what is remembered of a user (G7)."""
+        """Drops what is remembered of a user, rows on their way too (G7)."""
         self._masks.pop(user_id, None)
+        self.windows.forget(user_id)
+        self.batches.forget(user_id)
 
     def remove(self, session: Session, number: int, code: CloseCode) -> None:
         """A member left, was kicked or erased: gone from the party, connection closed."""

@@ -20,7 +20,7 @@ from server.track import GEOJSON, GPX_XML
 
 JSON = "application/json"
 _REF = "#/components/schemas/{name}"
-_ANSWER_TEXT = {200: "Done.", 201: "Made.", 204: "Done; no body.", 503: "Not now."}
+_ANSWER_TEXT = {200: "Done.", 201: "Made.", 202: "Begun.", 204: "Done; no body.", 503: "Not now."}
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,10 @@ CALLS = (
         {200: {JSON: bodies.Summary}}, problems=(*_SEEN, Kind.FORBIDDEN, Kind.INVALID), query=(_MEMBER,),
     ),
     Call("delete", "/v1/me", "eraseMe",
-         "Erases the bearer's user everywhere: positions, names, tokens. Sessions they host end.",
-         {204: {}}, problems=(Kind.UNAUTHORIZED, Kind.UNAVAILABLE)),
+         "Erases the bearer's user everywhere: positions, names, tokens, what only they could see. Sessions "
+         "they host end. 202: a part of the server was not to be reached, and is cleared as soon as it is.",
+         {200: {JSON: bodies.ErasureReceipt}, 202: {JSON: bodies.ErasureReceipt}},
+         problems=(Kind.UNAUTHORIZED, Kind.UNAVAILABLE)),
     Call("get", "/healthz", "health", "200 as long as the process answers.", {200: {"text/plain": None}},
          bearer="none"),
     Call("get", "/readyz", "readiness", "Whether this gateway should get connections.",

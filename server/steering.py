@@ -1,4 +1,4 @@
-"""The host's hand, the same for WebSocket and HTTP: precision, kicks, rotation, end, erasure.
+"""The host's hand, the same for WebSocket and HTTP: precision, kicks, rotation, end; and who was erased goes.
 
 A tightening is applied here first, then committed behind the writers' fence, then the cache is dropped;
 only then it returns (G3). A loosening is committed first. Each call holds the session's lock.
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from db import sessions as store
-from db.sessions import SessionRow
+from db.sessions import Erasure, SessionRow
 from protocol.close_codes import CloseCode
 from protocol.messages import Ended, PrecisionChanged
 from protocol.options import Options
@@ -20,7 +20,7 @@ from server.flusher import Flusher
 from server.hub import Hub
 from server.registry import Registry
 from server.session import Member, Session
-from server.snapshots import forget_masks, forget_snapshots
+from server.snapshots import forget_snapshots
 
 
 class Steering:
@@ -128,24 +128,18 @@ class Steering:
         async with self._registry.lock(session_id):
             return await store.rotate_token(self._pool, session_id, sharable_digest)
 
-    async def erase_user(self, user_id: int) -> None:
-        """Erases a user (G7): rows, members, caches, and what is still on its way."""
-        erased = await store.erase_user(self._pool, user_id)
-        for session_id in erased.session_ids:
+    async def forget_user(self, erasure: Erasure) -> None:
+        """Drops what this gateway holds of a user who is erased in PostgreSQL by now (G7)."""
+        for session_id in erasure.session_ids:
             async with self._registry.lock(session_id):
                 session = self._hub.sessions.get(session_id)
                 members = list(session.members.values()) if session is not None else []
                 for member in members:
-                    if member.user_id == user_id:
+                    if member.user_id == erasure.user_id:
                         await self._gone(session_id, member.number, CloseCode.BAD_TOKEN)
-                await self._forget_snapshots(session_id)
-                if session_id in erased.ended_session_ids:
+                if session_id in erasure.ended_session_ids:
                     await self._ended(session_id, "ended")
-        self._hub.forget_user(user_id)
-        try:
-            await forget_masks(self._redis, user_id)
-        except (RedisError, OSError):
-            self._flusher.forget_masks_later(user_id)
+        self._hub.forget_user(erasure.user_id)
 
     # --- shared steps ---------------------------------------------------------------------------------
 

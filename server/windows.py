@@ -123,3 +123,11 @@ class WindowBook:
             del member.windows[window.start]
         if refusal is None and (member.settled is None or member.settled.start < window.start):
             member.settled = window
+
+    def forget(self, user_id: int) -> None:
+        """Refuses the open windows of a user who was erased, and holds them no longer (G7)."""
+        for waiting in self._closing.values():
+            for window in waiting:
+                if window.member.user_id == user_id:
+                    self.settle(window, Reject.GONE)
+            waiting[:] = [window for window in waiting if window.member.user_id != user_id]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -58,6 +59,8 @@ _AWAY = (
     TimeoutError,
 )
 """PostgreSQL or Redis does not answer, or not now, or has no partition yet: entries wait, nothing is lost."""
+
+_BURY = (Path(__file__).parent / "bury.lua").read_text(encoding="utf-8")
 
 logger = logging.getLogger("partyline.writer")
 
@@ -197,15 +200,9 @@ class Writer:
         self.stats.entries += len(entries)
 
     async def _bury(self, shard: int, entry: Entry) -> None:
-        entry_id, fields = entry
-        key = stream_key(shard)
         logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xadd(DEAD_KEY, dict(fields), maxlen=DEAD_BOUND)  # type: ignore[arg-type]
-        pipeline.expire(DEAD_KEY, DEAD_EXPIRY_S)
-        pipeline.xack(key, GROUP, entry_id)
-        pipeline.xdel(key, entry_id)
-        await pipeline.execute()
+        keys = (stream_key(shard), DEAD_KEY)
+        await self._redis.eval(_BURY, 2, *keys, GROUP, entry[0], DEAD_BOUND, DEAD_EXPIRY_S)
         self.stats.dead += 1
 
 

@@ -42,6 +42,7 @@ UNDRAWN = frozenset({"partman"})
 BY_TABLE = {
     "users": PEOPLE,
     "erasure_receipts": PEOPLE,
+    "erasures_pending": PEOPLE,
     "party_sessions": PARTIES,
     "party_members": PARTIES,
     "party_positions": PARTIES,

@@ -9,7 +9,3 @@ SELECT id FROM users WHERE id = $1 AND erased_at IS NULL
 -- name: hold_user
 -- True for a user who is there, and who cannot be erased until this transaction ends.
 SELECT hold_user($1)
-
--- name: erase_user
--- Deletes the positions, makes the user anonymous, ends the sessions they host (G7).
-SELECT session_ids, ended_session_ids FROM erase_user($1)

@@ -358,6 +358,7 @@ def test_without_a_url_it_makes_its_own_database(stack, monkeypatch, capsys, tmp
     if not isinstance(stack, Stack):
         pytest.skip("there is no embedded stack here")
     monkeypatch.delenv("PARTYLINE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("PARTYLINE_PARTITIONS", raising=False)  # the files are of a hypertable
     assert command.main(["--to", str(tmp_path)]) == 0
     said = capsys.readouterr().err.splitlines()
     assert sorted(said) == sorted(f"wrote {one.name}" for one in tmp_path.iterdir())

@@ -26,7 +26,7 @@ CATALOGUE = selecting(("places", "place_congestion_daily", "tags", "place_tags")
 EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 PRIVILEGES: dict[str, dict[str, set[str]]] = {
     "migrator": {"alembic_version": EVERYTHING},
-    "gateway": {"party_sessions": {"SELECT"}, "party_members": {"SELECT"}},
+    "gateway": selecting(("party_sessions", "party_members", "erasure_receipts")),
     "writer": {"party_positions": {"INSERT"}},
     "keeper": {"retention_runs": {"SELECT"}, "month_keeping": {"SELECT"}},
     "reader": CATALOGUE
@@ -54,7 +54,7 @@ PRIVILEGES: dict[str, dict[str, set[str]]] = {
     | selecting(
         (
             *("users_masked", "content_sources", "post_tags", "missions", "ingestion_jobs"),
-            *("external_conditions", "tag_thresholds", "tag_reviews"),
+            *("external_conditions", "tag_thresholds", "tag_reviews", "erasure_receipts"),
             *("raw_ingestion.places", "metrics.daily_product_metrics"),
             *("metrics.session_liveness_daily", "metrics.commit_delay_daily"),
         ),
@@ -63,7 +63,8 @@ PRIVILEGES: dict[str, dict[str, set[str]]] = {
 FUNCTIONS = {
     "migrator": set(),
     "gateway": {
-        *("erase_user", "hold_user", "hold_trip", "party_track", "take_fence"),
+        *("hold_user", "hold_trip", "party_track", "take_fence"),
+        *("erase_user", "carry_on_erasure", "finish_erasure", "unfinished_erasures"),
         *("session_spans", "session_live_ranges", "session_accuracy", "session_distances", "session_spots"),
         *("session_delays",),
     },

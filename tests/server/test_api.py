@@ -243,7 +243,12 @@ async def test_an_ended_session_is_read_but_not_changed(api: Api) -> None:
 async def test_erasure_leaves_nobody(api: Api) -> None:
     party = await api.party()
     member = await api.join(party)
-    assert (await api("DELETE", "/v1/me", member)).status_code == 204
+    erased = await api("DELETE", "/v1/me", member)
+    receipt = erased.json()
+    assert erased.status_code == 200
+    assert receipt["finished_at"] >= receipt["erased_at"]
+    assert receipt["kept"] == {"sessions": 1, "posts": 0, "feedback": 0, "trips": 0}
+    assert set(receipt) == {"receipt", "erased_at", "finished_at", "sessions_ended", "deleted", "kept"}
     is_problem(await api("GET", party.path, member), 401)
     is_problem(await api("DELETE", "/v1/me", member), 401)
     is_problem(await api("DELETE", "/v1/me"), 401)

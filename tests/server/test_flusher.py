@@ -321,7 +321,7 @@ async def test_nothing_of_the_ended_and_of_who_is_gone_is_cached_again(life: Lif
     for socket in (ana, bo, eve):
         life.fix(socket, 1, now_ms() - 6_000)
     users = [member_of(socket).user_id for socket in (ana, bo, eve)]
-    await life.steering.erase_user(users[0])
+    await life.gateway.erasures.erase(users[0])
     await life.steering.kick(other.id, member_of(bo).number)
     await life.steering.end(ended.id, "over")
     await life.flush()

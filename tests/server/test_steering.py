@@ -1,5 +1,5 @@
-"""A change holds when its call returns (G3), a loosening needs each member's own yes (G4), and nothing of the
-erased stays (G7); whatever of PostgreSQL and Redis is away."""
+"""A change holds when its call returns (G3), a loosening needs each member's own yes (G4);
+whatever of PostgreSQL and Redis is away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.options import Options
 from protocol.precision import Precision
-from server.snapshots import key, mask_key, read_snapshots
+from server.snapshots import key, read_snapshots
 from server.tokens import digest
 from tests.server.lives import SECRET, SEOUL, Closed, Hosted, Life, Lives, member_of, now_ms, said, welcome
 from tests.server.parties import RecordingSocket
@@ -318,41 +318,6 @@ async def test_live_only_from_now_on_is_not_cached(life: Life) -> None:
     assert not await life.redis.exists(key(hosted.id))
 
 
-@pytest.mark.parametrize("role", ["member", "host"])
-async def test_nothing_of_the_erased_stays(life: Life, superuser: asyncpg.Connection, role: str) -> None:
-    hosted, host, ana = await walking(life, ROUGH)
-    erased, other = (ana, host) if role == "member" else (host, ana)
-    user_id = member_of(erased).user_id
-    life.fix(host, 1, now_ms() - 6_000)
-    await life.flush()
-    assert await life.redis.exists(mask_key(user_id))
-    life.fix(erased, 2, now_ms() - 1_000)
-    await life.steering.erase_user(user_id)
-    assert erased.closed_with in (CloseCode.BAD_TOKEN, CloseCode.ENDED)
-    assert (other.closed_with == CloseCode.ENDED) is (role == "host")
-    assert not life.hub.knows_masks_of(user_id)
-    await life.flush()
-    assert not await life.redis.exists(key(hosted.id), mask_key(user_id))
-    refused = (await store_exact(superuser, hosted, user_id)).refused
-    assert [refusal[3] for refusal in refused] == ["gone"]
-
-
-async def test_an_erasure_without_redis_is_finished_when_it_is_back(life: Life) -> None:
-    hosted, _, ana = await walking(life, ROUGH)
-    user_id = member_of(ana).user_id
-    kwargs = life.redis.connection_pool.connection_kwargs
-    port = kwargs["port"]
-    await life.redis.connection_pool.disconnect()
-    life.redis.connection_pool.reset()
-    kwargs["port"] = 1
-    await life.steering.erase_user(user_id)
-    assert ana.closed_with == CloseCode.BAD_TOKEN
-    kwargs["port"] = port
-    life.redis.connection_pool.reset()
-    await life.flush()
-    assert not await life.redis.exists(key(hosted.id), mask_key(user_id))
-
-
 async def test_a_session_that_is_nowhere(life: Life) -> None:
     nowhere = 2**40
     calls = [
@@ -361,7 +326,6 @@ async def test_a_session_that_is_nowhere(life: Life) -> None:
         life.steering.rotate(nowhere, digest("x")),
         life.steering.end(nowhere, "over"),
         life.steering.kick(nowhere, 2),
-        life.steering.erase_user(nowhere),
     ]
     for call in calls:
         with pytest.raises(LookupError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.migrations.run_sql import run_sql, run_sql_where
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 
 TOOLKIT = """EXISTS (SELECT FROM pg_extension e
     WHERE e.extname = 'timescaledb_toolkit' AND e.extnamespace = 'public'::regnamespace)"""

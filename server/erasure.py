@@ -1,0 +1,86 @@
+"""Erases a user everywhere (G7): first PostgreSQL, so that nothing can come back, then memory, then Redis.
+
+What cannot be done at this moment, because PostgreSQL or Redis is away or this process dies, is done by the
+next beat of any gateway; the receipt is finished only then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from db import sessions as store
+from db.fence import SHARDS
+from db.parties import ID
+from db.pool import Pool
+from db.sessions import Erasure, Receipt
+from server.flusher import Flusher, stream_key
+from server.snapshots import forget_masks, forget_snapshots
+from server.steering import Steering
+from server.writer import DEAD_KEY
+
+FINISH_AFTER_S = 10.0
+"""An erasure that is older is nobody's any more: the gateway that began it died, or could not finish it."""
+
+_AWAY = (
+    RedisError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement that meets the server's goodbye
+    TimeoutError,
+)
+_PURGE = (Path(__file__).parent / "purge.lua").read_text(encoding="utf-8")
+
+logger = logging.getLogger("partyline.erasure")
+
+
+class Erasures:
+    """This gateway's part of every erasure."""
+
+    def __init__(self, *, pool: Pool, redis: Redis, flusher: Flusher, steering: Steering) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._flusher = flusher
+        self._steering = steering
+
+    async def erase(self, user_id: int) -> Receipt:
+        """Erases the user. The receipt is finished, unless something was away. Raises `NoSuchUser`."""
+        erasure = await store.erase_user(self._pool, user_id)
+        try:
+            return await self._complete(erasure)
+        except _AWAY as error:
+            logger.warning("an erasure is left to a later beat", extra={"error": type(error).__name__})
+            return erasure.receipt_so_far()
+
+    async def finish_old(self, older_than_s: float = FINISH_AFTER_S) -> None:
+        """Finishes what was left. What is away still waits for the next beat."""
+        try:
+            for erasure in await store.unfinished_erasures(self._pool, older_than_s):
+                await self._complete(erasure)
+                logger.warning("an erasure that was left is finished")
+        except _AWAY as error:
+            logger.warning("erasures cannot be finished now", extra={"error": type(error).__name__})
+
+    async def _complete(self, erasure: Erasure) -> Receipt:
+        await self._steering.forget_user(erasure)
+        await store.carry_on_erasure(self._pool, erasure.receipt)
+        return await store.finish_erasure(self._pool, erasure.receipt, await self._purge(erasure))
+
+    async def _purge(self, erasure: Erasure) -> int:
+        """Redis holds nothing of them when it returns; how many rows were on their way."""
+        async with self._flusher.quiet():
+            await asyncio.sleep(0)  # a flush that had packed their rows before they were forgotten is over
+        for session_id in erasure.session_ids:
+            await forget_snapshots(self._redis, session_id)
+        await forget_masks(self._redis, erasure.user_id)
+        rows = 0
+        for key in [*map(stream_key, range(SHARDS)), DEAD_KEY]:
+            fresh, person = f"{{{key}}}:fresh", ID.pack(erasure.user_id)
+            rows += int(await self._redis.eval(_PURGE, 2, key, fresh, person))
+        return rows
