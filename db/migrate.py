@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.address import place
 from db.compatibility import outdated_extension, unknown_revision
-from db.patience import MIGRATOR, TableInUse, patiently
+from db.patience import MIGRATOR, TableInUse, patiently, who_runs
 from db.steps import steps
 
 MINIMUM_VERSION = 150_000
@@ -167,13 +167,17 @@ def upgrade(
     """Brings the database up to the revision. Raises `MigrationError`; steps before the one that failed stay.
 
     `partitions`: one of `PARTITIONS`; `None`: what PARTYLINE_PARTITIONS says, or `auto`. On the way to `head`
-    it stops before a step that takes away what running processes may use, and returns the sentence that says
+    it stops before a step that takes away what connected processes may use, and returns a sentence that says
     so. `fill` runs a backfill by its name: given where no other process runs, and then nothing is waited for.
     """
     reached = start = current(url)
     for step in steps(Config(ALEMBIC_INI), start, revision):
-        if step.contracts and revision == "head" and fill is None:
-            return f"{step.revision} takes away what an older Partyline uses: {_THEN.format(step.revision)}"
+        running = who_runs(url) if step.contracts and revision == "head" and fill is None else []
+        if running:
+            return (
+                f"{step.revision} takes away what an older Partyline uses, and connected are "
+                f"{', '.join(running)}: once none of them is older, `partyline migrate --to {step.revision}`"
+            )
         try:
             if fill is not None:
                 for name in step.needs_backfill:
@@ -184,9 +188,6 @@ def upgrade(
             raise MigrationError(f"{came}{error}") from None
         reached = step.revision
     return None
-
-
-_THEN = "once none is running, `partyline migrate --to {}`"
 
 
 def downgrade(url: str, revision: str) -> None:

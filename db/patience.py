@@ -53,6 +53,12 @@ def patiently(url: str, work: Callable[[], None], timed_out: Callable[[Exception
     )
 
 
+def who_runs(url: str) -> list[str]:
+    """Gateways, writers and keepers that are connected to the database. Raises `psycopg.Error`."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return [name for (name,) in connection.execute(_SQL["who_runs"])]
+
+
 class _Watch:
     """Looks from beside who holds what a migrator waits for: afterwards it cannot be seen any more."""
 

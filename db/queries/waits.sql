@@ -9,3 +9,8 @@ CROSS JOIN LATERAL unnest(pg_blocking_pids(m.pid)) AS p (pid)
 JOIN pg_stat_activity b ON b.pid = p.pid
 WHERE m.datname = current_database() AND m.application_name = $1::text
 ORDER BY b.xact_start LIMIT 1
+
+-- name: who_runs
+-- What of Partyline's is connected to this database: names of the pools of gateways, writers and keepers.
+SELECT DISTINCT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'partyline-%' ORDER BY 1

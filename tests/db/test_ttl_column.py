@@ -120,10 +120,11 @@ def test_the_switch_refuses_until_the_backfill_is_done_and_keeps_the_expansion(d
     assert migrate.current(database) == EXPAND
     state = backfill.run(database, "ttl_hours", batch=7, pause_ms=0)
     assert (state.done_rows, state.total_rows) == (30, 30)
-    stopped = migrate.upgrade(database)
+    with psycopg.connect(database, application_name="partyline-gateway"):
+        stopped = migrate.upgrade(database)
     assert stopped == (
-        f"{CONTRACT} takes away what an older Partyline uses: once none is running, "
-        f"`partyline migrate --to {CONTRACT}`"
+        f"{CONTRACT} takes away what an older Partyline uses, and connected are partyline-gateway: "
+        f"once none of them is older, `partyline migrate --to {CONTRACT}`"
     )
     assert migrate.current(database) == SWITCH == NEEDED_REVISION
     assert migrate.upgrade(database, CONTRACT) is None
