@@ -1,6 +1,6 @@
 """Parties: made, joined, tightened, ended. Each change is one transaction; tokens come as digests only.
 
-Every change counts the session's revision up. Locks are taken in one order everywhere: fence, user,
+Every change counts the session's revision up. Locks are taken in one order everywhere: user, fence,
 session, member. Nothing here knows the clock or sends anything: commit first, then publish.
 """
 
@@ -9,6 +9,14 @@ from __future__ import annotations
 import asyncpg
 import msgspec
 
+from db.erasure import (
+    Erasure,
+    Receipt,
+    carry_on_erasure,
+    erase_user,
+    finish_erasure,
+    unfinished_erasures,
+)
 from db.fence import SHARDS, fenced, shard_of, transaction
 from db.members import (
     JoinRefused,
@@ -28,17 +36,17 @@ from db.queries import load
 from db.records import MemberRow, SessionRow, session_of
 from db.times import from_ms
 from db.tracks import TrackRow, track
-from db.users import ErasedUser, NoSuchUser, create_guest, erase_user, find_user
+from db.users import NoSuchUser, create_guest, find_user
 from protocol.messages import Role
 from protocol.options import Options
 from protocol.precision import Precision, tightens
 
 __all__ = [
-    "SHARDS", "ErasedUser", "JoinRefused", "MemberRow", "NoSuchMember", "NoSuchSession", "NoSuchTrip",
-    "NoSuchUser", "SessionRow", "TrackRow", "create_guest", "create_session", "end_session", "erase_user",
-    "find_session", "find_session_by_token", "find_user", "join", "kick", "leave", "members", "rotate_token",
-    "session_of_member_token", "set_member_precision", "set_options", "set_session_precision", "shard_of",
-    "track",
+    "SHARDS", "Erasure", "JoinRefused", "MemberRow", "NoSuchMember", "NoSuchSession", "NoSuchTrip",
+    "NoSuchUser", "Receipt", "SessionRow", "TrackRow", "carry_on_erasure", "create_guest", "create_session",
+    "end_session", "erase_user", "find_session", "find_session_by_token", "find_user", "finish_erasure",
+    "join", "kick", "leave", "members", "rotate_token", "session_of_member_token", "set_member_precision",
+    "set_options", "set_session_precision", "shard_of", "track", "unfinished_erasures",
 ]  # fmt: skip
 
 _SESSIONS = load("sessions")
