@@ -22,6 +22,12 @@ DROP_ATTEMPTS = 5
 RETRY_PAUSE_S = 0.2
 """Between two attempts at a chunk that somebody reads; it doubles each time."""
 
+_IN_USE = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ForeignKeyViolationError,  # somebody tagged a post of the month meanwhile
+)
+
 DROP_TIMEOUT_S = 300
 """Counting and dropping one chunk may take longer than other commands."""
 
@@ -58,9 +64,18 @@ async def drop_expired(conn: Database, *, ttl_hours: int, lock_timeout_ms: int) 
     """
     if ttl_hours < 1 or lock_timeout_ms < 1:
         raise ValueError("ttl_hours and lock_timeout_ms must be at least 1")
+    return await drop_all(
+        conn, "drop_oldest_expired_chunk", "record_failed_drop", ttl_hours, lock_timeout_ms=lock_timeout_ms
+    )
+
+
+async def drop_all(
+    conn: Database, drop: str, record_failed: str, value: int | str, *, lock_timeout_ms: int
+) -> list[Drop]:
+    """Runs the query `drop` until it has nothing more to drop, or a failure was recorded."""
     drops: list[Drop] = []
     while True:
-        record = await _drop_one(conn, ttl_hours, lock_timeout_ms)
+        record = await _drop_one(conn, drop, record_failed, value, lock_timeout_ms)
         if record is None:
             return drops
         drops.append(_drop_of(record))
@@ -68,18 +83,18 @@ async def drop_expired(conn: Database, *, ttl_hours: int, lock_timeout_ms: int) 
             return drops
 
 
-async def _drop_one(conn: Database, ttl_hours: int, lock_timeout_ms: int) -> asyncpg.Record | None:
+async def _drop_one(
+    conn: Database, drop: str, record_failed: str, value: int | str, lock_timeout_ms: int
+) -> asyncpg.Record | None:
     for attempt in range(DROP_ATTEMPTS):
         try:
             async with transaction(conn) as tx:
                 await tx.execute(_SQL["set_lock_timeout"], f"{lock_timeout_ms}ms", f"{DROP_TIMEOUT_S}s")
-                return await tx.fetchrow(
-                    _SQL["drop_oldest_expired_chunk"], ttl_hours, timeout=DROP_TIMEOUT_S + 5
-                )
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                return await tx.fetchrow(_SQL[drop], value, timeout=DROP_TIMEOUT_S + 5)
+        except _IN_USE:
             await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
     reason = f"the chunk was in use: not locked in {DROP_ATTEMPTS} attempts"
-    return await conn.fetchrow(_SQL["record_failed_drop"], ttl_hours, reason)
+    return await conn.fetchrow(_SQL[record_failed], value, reason)
 
 
 async def make_partitions_ahead(conn: Database) -> None:

@@ -597,6 +597,28 @@ ALTER FUNCTION public.decide_tag_review(wanted bigint, approve boolean) OWNER TO
 
 COMMENT ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) IS 'For operators: answers one question of the queue; false when it is answered already';
 
+-- FUNCTION public.degrees_around(public.geometry, double precision)
+
+CREATE FUNCTION public.degrees_around(centre public.geometry, radius_m double precision) RETURNS public.geometry
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (((abs(h.y) + h.high) >= (90)::double precision) OR ((abs(h.x) + w.wide) > (180)::double precision)) THEN public.st_makeenvelope(('-180'::integer)::double precision, GREATEST((h.y - h.high), ('-90'::integer)::double precision), (180)::double precision, LEAST((h.y + h.high), (90)::double precision), 4326)
+             ELSE public.st_makeenvelope((h.x - w.wide), (h.y - h.high), (h.x + w.wide), (h.y + h.high), 4326)
+         END AS st_makeenvelope
+    FROM ( SELECT public.st_x(degrees_around.centre) AS x,
+             public.st_y(degrees_around.centre) AS y,
+             (degrees(((degrees_around.radius_m * (1.0001)::double precision) / (6371008.77)::double precision)) + (0.000000001)::double precision) AS high) h,
+     LATERAL ( SELECT (degrees(asin(LEAST((1)::double precision, (sin(radians(LEAST(h.high, (90)::double precision))) / GREATEST(cos(radians(h.y)), (0.000000000001)::double precision))))) + (0.000000001)::double precision) AS wide) w;
+END;
+
+
+ALTER FUNCTION public.degrees_around(centre public.geometry, radius_m double precision) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.degrees_around(centre public.geometry, radius_m double precision) IS 'A box in degrees that holds the circle of so many metres: for an index on geometry, before ST_DistanceSphere';
+
 -- FUNCTION public.delay_bucket(double precision)
 
 CREATE FUNCTION public.delay_bucket(delay_ms double precision) RETURNS integer
@@ -742,6 +764,33 @@ ALTER FUNCTION public.delete_expired_doodles(batch integer) OWNER TO partyline_o
 
 COMMENT ON FUNCTION public.delete_expired_doodles(batch integer) IS 'For the keeper: deletes at most batch doodles that nobody sees any more; returns how many';
 
+-- FUNCTION public.delete_expired_trip_cache(integer)
+
+CREATE FUNCTION public.delete_expired_trip_cache(batch integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    deleted integer;
+BEGIN
+    IF batch IS NULL OR batch NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'batch must be from 1 to 1000000' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    WITH due AS MATERIALIZED (
+        SELECT context_hash FROM trip_cache WHERE valid_until <= now() ORDER BY valid_until LIMIT batch
+        FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM trip_cache c USING due d WHERE c.context_hash = d.context_hash;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;
+
+
+ALTER FUNCTION public.delete_expired_trip_cache(batch integer) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.delete_expired_trip_cache(batch integer) IS 'For the keeper: deletes at most batch recommendations that nobody reads any more; returns how many';
+
 -- FUNCTION public.doodle_within_fence()
 
 CREATE FUNCTION public.doodle_within_fence() RETURNS trigger
@@ -770,6 +819,41 @@ $_$;
 ALTER FUNCTION public.doodle_within_fence() OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.doodle_within_fence() IS 'Trigger of posts: a doodle lies within 150 m of its author';
+
+-- FUNCTION public.doodles_around(double precision, double precision, double precision, integer)
+
+CREATE FUNCTION public.doodles_around(lon double precision, lat double precision, radius_m double precision, most integer) RETURNS TABLE(id bigint, created_at timestamp with time zone, expires_at timestamp with time zone, body text, geofence public.geometry, distance_m double precision)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    centre geometry := ST_SetSRID(ST_MakePoint(lon, lat), 4326);
+    box    geometry;
+BEGIN
+    IF lon IS NULL OR lat IS NULL OR lon NOT BETWEEN -180 AND 180 OR lat NOT BETWEEN -90 AND 90 THEN
+        RAISE EXCEPTION 'a longitude is from -180 to 180, a latitude from -90 to 90'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF radius_m IS NULL OR most IS NULL OR radius_m NOT BETWEEN 1 AND 10000 OR most NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'doodles are looked for within 1 to 10000 m, 1 to 1000 of them'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    box := degrees_around(centre, radius_m);
+    RETURN QUERY
+    SELECT p.id, p.created_at, p.expires_at, p.body, p.geofence, ST_DistanceSphere(p.geofence, centre)
+    FROM posts p
+    WHERE p.geofence && box AND ST_DistanceSphere(p.geofence, centre) <= radius_m AND p.type = 'doodle'
+        AND p.status = 'published' AND p.visibility = 'public' AND p.expires_at > now()
+    ORDER BY ST_DistanceSphere(p.geofence, centre), p.id LIMIT most;
+END
+$$;
+
+
+ALTER FUNCTION public.doodles_around(lon double precision, lat double precision, radius_m double precision, most integer) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.doodles_around(lon double precision, lat double precision, radius_m double precision, most integer) IS 'Public doodles within so many metres that have not expired, the nearest first';
 
 -- TABLE public.retention_runs
 
@@ -1589,6 +1673,73 @@ CREATE FUNCTION public.record_failed_drop(ttl_hours integer, reason text) RETURN
 ALTER FUNCTION public.record_failed_drop(ttl_hours integer, reason text) OWNER TO partyline_owner;
 
 COMMENT ON FUNCTION public.record_failed_drop(ttl_hours integer, reason text) IS 'For the keeper: records that a drop did not happen, and why';
+
+-- FUNCTION public.record_failed_month(text, text)
+
+CREATE FUNCTION public.record_failed_month(wanted text, reason text) RETURNS SETOF public.retention_runs
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    INSERT INTO retention_runs (table_name, started_at, duration_ms, cutoff, chunks_before, chunks_after,
+        rows_before, rows_after, bytes_before, bytes_after, oldest_before, oldest_after, dropped_chunks,
+        dropped_rows, error)
+    SELECT k.table_name, now(), 0, date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+        - make_interval(months => k.keep_months), s.chunks, s.chunks, s.rows, s.rows, s.bytes, s.bytes, s.oldest,
+        s.oldest, '{}', 0, left(reason, 200)
+    FROM month_keeping k CROSS JOIN LATERAL months_state(k.table_name) s
+    WHERE k.table_name = wanted AND k.keep_months IS NOT NULL
+    RETURNING *
+    $$;
+
+
+ALTER FUNCTION public.record_failed_month(wanted text, reason text) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.record_failed_month(wanted text, reason text) IS 'For the keeper: records that a month of posts or feedback was not dropped, and why';
+
+-- FUNCTION public.search_posts(text, timestamp with time zone, timestamp with time zone, integer)
+
+CREATE FUNCTION public.search_posts(wanted text, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS TABLE(id bigint, created_at timestamp with time zone, place_id bigint, body text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    term text := btrim(wanted);
+BEGIN
+    IF coalesce(length(term), 0) NOT BETWEEN 2 AND 100 THEN
+        RAISE EXCEPTION 'a search needs 2 to 100 characters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF since IS NULL OR until IS NULL OR since >= until OR until > since + INTERVAL '13 months' THEN
+        RAISE EXCEPTION 'a search needs a time from and a later one to, at most 13 months apart'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF most IS NULL OR most NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'a search gives 1 to 1000 posts' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF length(term) > 2 THEN
+        RETURN QUERY
+        SELECT p.id, p.created_at, p.place_id, p.body FROM posts p
+        WHERE p.body ILIKE '%' || regexp_replace(term, '([\\%_])', '\\\1', 'g') || '%'
+            AND p.created_at >= since AND p.created_at < until
+            AND p.status = 'published' AND p.visibility = 'public' AND (p.expires_at IS NULL OR p.expires_at > now())
+        ORDER BY p.created_at DESC, p.id DESC LIMIT most;
+    ELSE
+        -- Inside a word, two characters have no trigram; at the beginning of one they have two of their three.
+        RETURN QUERY
+        SELECT p.id, p.created_at, p.place_id, p.body FROM posts p
+        WHERE term <% p.body
+            AND p.created_at >= since AND p.created_at < until
+            AND p.status = 'published' AND p.visibility = 'public' AND (p.expires_at IS NULL OR p.expires_at > now())
+        ORDER BY p.created_at DESC, p.id DESC LIMIT most;
+    END IF;
+END
+$$;
+
+
+ALTER FUNCTION public.search_posts(wanted text, since timestamp with time zone, until timestamp with time zone, most integer) OWNER TO partyline_owner;
+
+COMMENT ON FUNCTION public.search_posts(wanted text, since timestamp with time zone, until timestamp with time zone, most integer) IS 'Public posts of these months that have the words anywhere (3 characters or more) or a word that begins with them (2), newest first';
 
 -- FUNCTION public.session_accuracy(bigint, bigint[])
 
@@ -3802,7 +3953,8 @@ GRANT SELECT(erased_at) ON TABLE public.users TO partyline_views;
 GRANT SELECT(erased_at) ON TABLE public.users TO partyline_reader;
 GRANT SELECT(erased_at) ON TABLE public.users TO partyline_backend;
 
-GRANT UPDATE(preference_embedding) ON TABLE public.users TO partyline_backend;
+GRANT SELECT(preference_embedding),UPDATE(preference_embedding) ON TABLE public.users TO partyline_backend;
+GRANT SELECT(preference_embedding) ON TABLE public.users TO partyline_reader;
 
 REVOKE ALL ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_account(new_email text, new_password_hash text, new_locale text) TO partyline_backend;
@@ -3905,6 +4057,8 @@ REVOKE ALL ON FUNCTION public.day_beats(wanted_day date) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.decide_tag_review(wanted bigint, approve boolean) TO partyline_backend;
 
+REVOKE ALL ON FUNCTION public.degrees_around(centre public.geometry, radius_m double precision) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.delay_bucket(delay_ms double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.delay_of_day(wanted_day date, OUT counted bigint, OUT p50_ms double precision, OUT p95_ms double precision, OUT p99_ms double precision) FROM PUBLIC;
@@ -3922,7 +4076,14 @@ REVOKE ALL ON FUNCTION public.delays_of_day(wanted_day date) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.delete_expired_doodles(batch integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.delete_expired_doodles(batch integer) TO partyline_keeper;
 
+REVOKE ALL ON FUNCTION public.delete_expired_trip_cache(batch integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_expired_trip_cache(batch integer) TO partyline_keeper;
+
 REVOKE ALL ON FUNCTION public.doodle_within_fence() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.doodles_around(lon double precision, lat double precision, radius_m double precision, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.doodles_around(lon double precision, lat double precision, radius_m double precision, most integer) TO partyline_reader;
+GRANT ALL ON FUNCTION public.doodles_around(lon double precision, lat double precision, radius_m double precision, most integer) TO partyline_backend;
 
 GRANT SELECT ON TABLE public.retention_runs TO partyline_keeper;
 GRANT SELECT ON TABLE public.retention_runs TO partyline_reader;
@@ -4054,6 +4215,13 @@ GRANT ALL ON FUNCTION public.propose_tag(wanted_tag bigint, sureness real, wante
 
 REVOKE ALL ON FUNCTION public.record_failed_drop(ttl_hours integer, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_failed_drop(ttl_hours integer, reason text) TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.record_failed_month(wanted text, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_failed_month(wanted text, reason text) TO partyline_keeper;
+
+REVOKE ALL ON FUNCTION public.search_posts(wanted text, since timestamp with time zone, until timestamp with time zone, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.search_posts(wanted text, since timestamp with time zone, until timestamp with time zone, most integer) TO partyline_reader;
+GRANT ALL ON FUNCTION public.search_posts(wanted text, since timestamp with time zone, until timestamp with time zone, most integer) TO partyline_backend;
 
 REVOKE ALL ON FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.session_accuracy(wanted_session bigint, wanted_users bigint[]) TO partyline_gateway;

@@ -148,6 +148,6 @@ class BatchLedger:
                 if window.member.user_id == user_id:
                     self._windows.settle(window, Reject.GONE)
             batch.windows = [window for window in batch.windows if window.member.user_id != user_id]
-        # The stream will not have an entry of theirs alone any more. An unsent batch may be on its way now: it
-        # stays, empty if need be.
+        # The stream will not have an entry of theirs alone any more. An unsent batch may be on its way now:
+        # it stays, empty if need be.
         self._by_entry = {key: batch for key, batch in self._by_entry.items() if batch.windows}

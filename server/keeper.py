@@ -10,11 +10,15 @@ import logging
 
 import asyncpg
 
+from db.months import MONTHLY, delete_expired_doodles, delete_expired_trip_cache, drop_expired_months
 from db.pool import Connection, Pool
-from db.retention import drop_expired, flag_expired, make_partitions_ahead
+from db.retention import Drop, drop_expired, flag_expired, make_partitions_ahead
 
 FLAG_BATCH = 10_000
+DELETE_BATCH = 5_000
 LOCK_TIMEOUT_MS = 2_000
+MONTH_LOCK_TIMEOUT_MS = 200
+"""Shorter: to let a month go locks its whole table, and whoever comes while it waits for that waits too."""
 
 _AWAY = (
     asyncpg.PostgresError,
@@ -38,6 +42,7 @@ class Keeper:
         self.chunks_dropped = 0
         self.rows_dropped = 0
         self.rows_flagged = 0
+        self.rows_deleted = 0
         self.failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,31 +59,46 @@ class Keeper:
                 continue
 
     async def work(self) -> None:
-        """One round: make partitions, flag, then drop."""
+        """One round: make partitions, flag, drop; then doodles, recommendations, months past their time."""
         async with self._pool.acquire() as connection:
             await self._make_ahead(connection)
             flagged = FLAG_BATCH
             while flagged == FLAG_BATCH:
                 flagged = await flag_expired(connection, FLAG_BATCH, keep_hours=self._ttl_hours)
                 self.rows_flagged += flagged
-            for drop in await drop_expired(
-                connection, ttl_hours=self._ttl_hours, lock_timeout_ms=LOCK_TIMEOUT_MS
-            ):
-                if drop.error is not None:  # recorded; the next round tries again
-                    self.failures += 1
-                    logger.warning("a chunk could not be dropped", extra={"reason": drop.error})
-                    continue
-                self.chunks_dropped += len(drop.dropped_chunks)
-                self.rows_dropped += drop.dropped_rows
-                logger.info(
-                    "chunk dropped",
-                    extra={
-                        "chunks": drop.dropped_chunks,
-                        "rows": drop.dropped_rows,
-                        "duration_ms": drop.duration_ms,
-                    },
+            self._count(
+                await drop_expired(connection, ttl_hours=self._ttl_hours, lock_timeout_ms=LOCK_TIMEOUT_MS)
+            )
+            for delete in (delete_expired_doodles, delete_expired_trip_cache):
+                deleted = DELETE_BATCH
+                while deleted == DELETE_BATCH:
+                    deleted = await delete(connection, DELETE_BATCH)
+                    self.rows_deleted += deleted
+            for table in MONTHLY:
+                self._count(
+                    await drop_expired_months(connection, table, lock_timeout_ms=MONTH_LOCK_TIMEOUT_MS)
                 )
         self.rounds += 1
+
+    def _count(self, drops: list[Drop]) -> None:
+        for drop in drops:
+            if drop.error is not None:  # recorded; the next round tries again
+                self.failures += 1
+                logger.warning(
+                    "a chunk could not be dropped", extra={"table": drop.table_name, "reason": drop.error}
+                )
+                continue
+            self.chunks_dropped += len(drop.dropped_chunks)
+            self.rows_dropped += drop.dropped_rows
+            logger.info(
+                "chunk dropped",
+                extra={
+                    "table": drop.table_name,
+                    "chunks": drop.dropped_chunks,
+                    "rows": drop.dropped_rows,
+                    "duration_ms": drop.duration_ms,
+                },
+            )
 
     async def _make_ahead(self, connection: Connection) -> None:
         """Should it fail, what is past its time must go all the same; the next round tries again."""

@@ -89,9 +89,10 @@ async def _keep(settings: Settings, metrics_port: int | None) -> None:
             "keeper",
             lambda: {
                 "rounds": ("Rounds done", keeper.rounds),
-                "chunks_dropped": ("Chunks dropped", keeper.chunks_dropped),
+                "chunks_dropped": ("Chunks and months dropped", keeper.chunks_dropped),
                 "rows_dropped": ("Rows in them", keeper.rows_dropped),
                 "rows_flagged": ("Rows flagged ttl_expired", keeper.rows_flagged),
+                "rows_deleted": ("Expired doodles and recommendations deleted", keeper.rows_deleted),
                 "failures": ("Rounds that failed", keeper.failures),
             },
         )

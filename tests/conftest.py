@@ -122,6 +122,21 @@ def migrated_database(stack: Stack | NamedServers, migrated_template: str) -> It
         yield url
 
 
+@pytest.fixture(scope="session")
+def sample_database(stack: Stack | NamedServers, migrated_template: str) -> Iterator[str]:
+    """A database with 200,000 places and a million posts, loaded once. Nobody writes to it. The superuser's URL."""
+    import threading
+    from datetime import UTC, datetime
+
+    from db.sample.draw import Plan
+    from db.sample.loading import load_sample
+
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with _fresh(stack, migrated_template) as url:
+        assert load_sample(url, Plan(until=today), lambda *_: None, threading.Event())
+        yield url
+
+
 @pytest.fixture
 def redis_url(stack: Stack | NamedServers) -> str:
     """A Redis that holds nothing yet."""

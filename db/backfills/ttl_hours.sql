@@ -1,5 +1,5 @@
 -- name: total
--- Sessions whose time-to-live is in their options alone. For migration 0019.
+-- Sessions whose time-to-live is in their options alone. For migration 0020.
 SELECT count(*) FROM party_sessions WHERE ttl_hours IS NULL
 
 -- name: batch

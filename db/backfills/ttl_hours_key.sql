@@ -1,5 +1,5 @@
 -- name: total
--- Sessions whose options still bear the key that migration 0020 has left without a meaning. Before 0020 there
+-- Sessions whose options still bear the key that migration 0021 has left without a meaning. Before 0021 there
 -- is nothing to do: processes of before read it.
 SELECT count(*) FROM party_sessions
 WHERE options ? 'ttl_hours' AND to_regproc('public.party_sessions_ttl_in_step') IS NULL

@@ -17,3 +17,19 @@ SELECT make_partitions_ahead()
 -- name: flag_expired
 -- Flags rows past their session's own time-to-live.
 SELECT flag_expired($1, $2)
+
+-- name: drop_oldest_expired_month
+-- Drops one month of posts or feedback and records it; no row when nothing is old enough.
+SELECT * FROM drop_oldest_expired_month($1)
+
+-- name: record_failed_month
+-- Records that a month could not be dropped.
+SELECT * FROM record_failed_month($1, $2)
+
+-- name: delete_expired_doodles
+-- Deletes doodles that nobody sees any more.
+SELECT delete_expired_doodles($1)
+
+-- name: delete_expired_trip_cache
+-- Deletes recommendations that nobody reads any more.
+SELECT delete_expired_trip_cache($1)

@@ -71,11 +71,13 @@ FUNCTIONS = {
     "writer": {"coarsest_of", "positions_begin"},
     "keeper": {
         *("drop_oldest_expired_chunk", "flag_expired", "positions_state", "record_failed_drop"),
-        *("delete_expired_doodles", "drop_oldest_expired_month"),
+        *("delete_expired_doodles", "delete_expired_trip_cache"),
+        *("drop_oldest_expired_month", "record_failed_month"),
         *("maintain_partitions", "make_partitions_ahead"),
     },
-    "reader": {"coarsest_of", "acting_user"},
+    "reader": {"coarsest_of", "acting_user", "search_posts", "doodles_around"},
     "backend": {
+        *("search_posts", "doodles_around"),
         *("acting_user", "create_account", "find_login", "moderate_post", "propose_tag", "decide_tag_review"),
     },
     "analyst": {"acting_user", "delay_of_day", "liveness_of_day"},
@@ -83,6 +85,7 @@ FUNCTIONS = {
 OWN_COLUMNS = {
     *("id", "locale", "onboarded_at", "time_budget_min", "budget_band", "mobility_mode", "privacy_level"),
     *("preferences", "push_opt_in", "location_opt_in", "created_at", "erased_at"),
+    "preference_embedding",
 }
 """Of one's own row, by row level security; the e-mail is in `my_account` alone."""
 READABLE_COLUMNS: dict[str, set[str]] = {

@@ -342,7 +342,7 @@ CHANGED = {
         ('    """The options as JSON, and the one of them that has a column."""\n', ""),
         (".decode(), options.ttl_hours", ".decode()"),
     ],
-    "db/revision.py": [(f'NEEDED_REVISION = "{NEEDED_REVISION}"', 'NEEDED_REVISION = "0017"')],
+    "db/revision.py": [(f'NEEDED_REVISION = "{NEEDED_REVISION}"', 'NEEDED_REVISION = "0018"')],
 }
 """What the change is in each file: ours, and before it."""
 

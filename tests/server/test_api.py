@@ -240,6 +240,29 @@ async def test_an_ended_session_is_read_but_not_changed(api: Api) -> None:
     is_problem(await api("POST", f"{party.path}/token", party.host), 409)
 
 
+async def test_an_erasure_that_cannot_be_finished_says_so(api: Api) -> None:
+    """Redis is away: the person is nobody already, and the receipt is open."""
+    party = await api.party()
+    member = await api.join(party)
+    pool = api.gateway.redis.connection_pool
+    port = pool.connection_kwargs["port"]
+    await pool.disconnect()
+    pool.reset()
+    pool.connection_kwargs["port"] = 1
+    erased = await api("DELETE", "/v1/me", member)
+    pool.reset()
+    pool.connection_kwargs["port"] = port
+    assert erased.status_code == 202
+    receipt = erased.json()
+    assert receipt["finished_at"] is None
+    is_problem(await api("DELETE", "/v1/me", member), 401)
+    await api.gateway.erasures.finish_old(0)
+    finished = await api.superuser.fetchval(
+        "SELECT finished_at FROM erasure_receipts WHERE id = $1::text::uuid", receipt["receipt"]
+    )
+    assert finished is not None
+
+
 async def test_erasure_leaves_nobody(api: Api) -> None:
     party = await api.party()
     member = await api.join(party)

@@ -103,6 +103,40 @@ async def test_a_chunk_in_use_is_a_failure_that_is_told_and_tried_again(
     assert keeper.chunks_dropped >= 2
 
 
+async def test_it_deletes_expired_doodles_and_recommendations_and_drops_old_months(
+    keeper: Keeper, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.keeper.DELETE_BATCH", 4)
+    await superuser.execute("UPDATE month_keeping SET keep_months = 10")
+    await superuser.execute("SELECT set_config('partyline.author_place', '127 37.5', false)")
+    await superuser.execute(
+        "INSERT INTO posts (type, body, created_at, expires_at, geofence) SELECT 'doodle', 'here', "
+        "now() - interval '1 day', now() - interval '1 hour', ST_SetSRID(ST_MakePoint(127, 37.5), 4326) "
+        "FROM generate_series(1, 10)"
+    )
+    await superuser.execute(
+        "INSERT INTO trip_cache (context_hash, payload, created_at, valid_until) SELECT "
+        "encode(sha256(n::text::bytea), 'hex'), '{}', now() - interval '2 days', now() + n * interval '1 hour' "
+        "FROM generate_series(-2, 3) n WHERE n <> 0"
+    )
+    old = "INSERT INTO posts (type, body, created_at) VALUES ('review', 'old', now() - interval '11 months 1 day')"
+    await superuser.execute(old)
+    await keeper.work()
+    assert keeper.rows_deleted == 12
+    dropped = keeper.chunks_dropped
+    assert dropped == await superuser.fetchval("SELECT count(*) FROM retention_runs")
+    assert (keeper.rows_dropped, keeper.failures) == (1, 0)
+    assert await superuser.fetchval("SELECT count(*) FROM posts") == 0
+    assert await superuser.fetchval("SELECT count(*) FROM trip_cache") == 3
+    # Native partitions of positions are there before any row is, and go as well.
+    runs = await superuser.fetch(
+        "SELECT table_name, count(*) FROM retention_runs WHERE table_name <> 'party_positions' GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(run) for run in runs] == [("feedback", 2), ("posts", 2)]
+    await keeper.work()
+    assert (keeper.rows_deleted, keeper.chunks_dropped) == (12, dropped)
+
+
 async def test_it_survives_postgresql_and_goes_on_by_itself(keeper: Keeper, party_database: str) -> None:
     async with running(keeper.run):
         await eventually(lambda: keeper.rounds > 1)

@@ -175,11 +175,12 @@ async def test_a_shard_that_waits_for_a_tightening_holds_up_no_other(
     life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection
 ) -> None:
     held, other = await two_shards(life)
-    async with running(writer.run):
+    async with AsyncExitStack() as ending:
         async with superuser.transaction():
             await superuser.execute("SELECT take_fence($1)", shard_of(held.id))
             waiting = await put(life.redis, held, row(held, start_of(3)))
             free = await put(life.redis, other, row(other, start_of(3)))
+            await ending.enter_async_context(running(writer.run))  # now, so that one round has both
             assert (await told.next())[1] == free
             assert await told.nothing()
         assert (await told.next())[1] == waiting

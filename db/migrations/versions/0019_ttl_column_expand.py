@@ -1,4 +1,4 @@
-"""A session's time-to-live is read from its column. The SQL is in `sql/0019_ttl_column_switch.*.sql`."""
+"""A session's time-to-live beside its options. The SQL is in `sql/0019_ttl_column_expand.*.sql`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from db.migrations.run_sql import run_sql
 
 revision = "0019"
 down_revision = "0018"
-needs_backfill = ("ttl_hours",)
 
 
 def upgrade() -> None:
     """Runs the .up file."""
-    run_sql("0019_ttl_column_switch.up.sql")
+    run_sql("0019_ttl_column_expand.up.sql")
 
 
 def downgrade() -> None:
     """Runs the .down file."""
-    run_sql("0019_ttl_column_switch.down.sql")
+    run_sql("0019_ttl_column_expand.down.sql")

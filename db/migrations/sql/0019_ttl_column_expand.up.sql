@@ -1,6 +1,6 @@
 -- How long a session keeps its rows becomes a column: it was a key of the options, taken apart by every statement
 -- that judges a row. First of three: beside each other, and kept in step for as long as processes of before and
--- of after run side by side. Then `partyline backfill ttl_hours`; 0019 reads the column; 0020 takes the old away.
+-- of after run side by side. Then `partyline backfill ttl_hours`; 0020 reads the column; 0021 takes the old away.
 -- ACCESS EXCLUSIVE on party_sessions for a moment: a nullable column and unproved checks write and read no row.
 SET LOCAL ROLE partyline_owner;
 
@@ -40,7 +40,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION party_sessions_ttl_in_step IS 'For party_sessions, until 0020: ttl_hours and the key of the options say the same, whichever is written';
+COMMENT ON FUNCTION party_sessions_ttl_in_step IS 'For party_sessions, until 0021: ttl_hours and the key of the options say the same, whichever is written';
 
 ALTER TABLE party_sessions ADD COLUMN ttl_hours integer,
     ADD CONSTRAINT party_sessions_ttl_hours CHECK (ttl_hours BETWEEN 1 AND 8760) NOT VALID,
@@ -48,7 +48,7 @@ ALTER TABLE party_sessions ADD COLUMN ttl_hours integer,
 COMMENT ON COLUMN party_sessions.ttl_hours IS 'Hours that its rows stay readable';
 CREATE TRIGGER party_sessions_ttl_in_step BEFORE INSERT OR UPDATE ON party_sessions
     FOR EACH ROW EXECUTE FUNCTION party_sessions_ttl_in_step();
-COMMENT ON TRIGGER party_sessions_ttl_in_step ON party_sessions IS 'Until 0020: the column and the key say the same';
+COMMENT ON TRIGGER party_sessions_ttl_in_step ON party_sessions IS 'Until 0021: the column and the key say the same';
 
 GRANT INSERT (ttl_hours), UPDATE (ttl_hours) ON party_sessions TO partyline_gateway;
 GRANT SELECT (ttl_hours) ON party_sessions TO partyline_writer, partyline_views, partyline_reader;

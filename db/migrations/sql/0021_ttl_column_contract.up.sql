@@ -1,9 +1,9 @@
 -- The key of the options is no more: nobody reads it, nobody writes it, nothing demands it. Only once no process
--- of before 0019 runs: it would write a session without a time-to-live, which is refused. Keys that rows still
+-- of before 0020 runs: it would write a session without a time-to-live, which is refused. Keys that rows still
 -- bear mean nothing; `partyline backfill ttl_hours_key` takes them out.
 -- ACCESS EXCLUSIVE on party_sessions for a moment; nothing is written or read.
 SET LOCAL ROLE partyline_owner;
--- Security review, with 0018: it copied between two columns of one row, and no access hangs on it.
+-- Security review, with 0019: it copied between two columns of one row, and no access hangs on it.
 -- squawk-ignore ban-drop-trigger
 DROP TRIGGER party_sessions_ttl_in_step ON party_sessions;
 -- Called by that trigger alone.

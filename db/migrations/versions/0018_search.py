@@ -1,4 +1,4 @@
-"""A session's time-to-live beside its options. The SQL is in `sql/0018_ttl_column_expand.*.sql`."""
+"""Search past row level security, and what the keeper deletes. The SQL is in `sql/0018_search.*.sql`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ down_revision = "0017"
 
 def upgrade() -> None:
     """Runs the .up file."""
-    run_sql("0018_ttl_column_expand.up.sql")
+    run_sql("0018_search.up.sql")
 
 
 def downgrade() -> None:
     """Runs the .down file."""
-    run_sql("0018_ttl_column_expand.down.sql")
+    run_sql("0018_search.down.sql")

@@ -19,10 +19,10 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION party_sessions_ttl_in_step IS 'For party_sessions, until 0020: ttl_hours and the key of the options say the same, whichever is written';
+COMMENT ON FUNCTION party_sessions_ttl_in_step IS 'For party_sessions, until 0021: ttl_hours and the key of the options say the same, whichever is written';
 CREATE TRIGGER party_sessions_ttl_in_step BEFORE INSERT OR UPDATE ON party_sessions
     FOR EACH ROW EXECUTE FUNCTION party_sessions_ttl_in_step();
-COMMENT ON TRIGGER party_sessions_ttl_in_step ON party_sessions IS 'Until 0020: the column and the key say the same';
+COMMENT ON TRIGGER party_sessions_ttl_in_step ON party_sessions IS 'Until 0021: the column and the key say the same';
 UPDATE party_sessions SET ttl_hours = ttl_hours; -- the trigger does it
 ALTER TABLE party_sessions ADD CONSTRAINT party_sessions_ttl CHECK (
     CASE WHEN jsonb_typeof(options -> 'ttl_hours') = 'number'

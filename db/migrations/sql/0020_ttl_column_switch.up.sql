@@ -1,5 +1,5 @@
 -- The column is what is read. Before this: `partyline backfill ttl_hours`. Processes of before go on running: the
--- trigger of 0018 keeps their key. Processes of after start from here on (NEEDED_REVISION in db/revision.py).
+-- trigger of 0019 keeps their key. Processes of after start from here on (NEEDED_REVISION in db/revision.py).
 -- The checks are proved beside everything that runs (SHARE UPDATE EXCLUSIVE, reads all sessions); only then is
 -- party_sessions locked for a moment, last.
 SET LOCAL ROLE partyline_owner;
