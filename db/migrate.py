@@ -1,13 +1,14 @@
 """Brings a database to a revision, or shows the SQL that would. Synchronous; never half done.
 
-Everything runs in one transaction under an advisory lock. Every failure is a `MigrationError` of one
-sentence; no password is ever in it.
+A new database is made in one transaction, one that is there goes up step by step (`db.steps`), each a
+transaction under an advisory lock. Every failure is a `MigrationError` of one sentence; no password is in it.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -22,6 +23,8 @@ from sqlalchemy.exc import DBAPIError
 
 from db.address import place
 from db.compatibility import outdated_extension, unknown_revision
+from db.patience import MIGRATOR, TableInUse, patiently, who_runs
+from db.steps import steps
 
 MINIMUM_VERSION = 150_000
 """PostgreSQL's `server_version_num`: 15, the product's base."""
@@ -39,8 +42,9 @@ LOGIN_ROLES = tuple(
 ADVISORY_KEY = 0x7061727479  # "party"
 TURN_TIMEOUT_S = 60
 """How long a migrator waits for another one to finish."""
-LOCK_TIMEOUT_S = 5
-"""How long a statement may wait for a table that is in use; then the whole migration is undone."""
+LOCK_TIMEOUT_MS = 500
+"""How long a statement may wait for a table that is in use, and everybody behind it; then its transaction is
+undone, and tried again a little later (`db.patience`)."""
 
 PASSWORD_ATTEMPTS = 5
 
@@ -60,7 +64,8 @@ def engine_of(url: str) -> Engine:
         place(url)
     except ValueError as error:
         raise MigrationError(str(error)) from None
-    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+    connect = partial(psycopg.connect, url, application_name=MIGRATOR)
+    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
 
 
 def check_word(partitions: str) -> str:
@@ -152,12 +157,37 @@ def check_revision(connection: Connection) -> None:
         raise MigrationError(reason)
 
 
-def upgrade(url: str, revision: str = "head", *, partitions: str | None = None) -> None:
-    """Brings the database up to the revision. Raises `MigrationError`.
+def upgrade(
+    url: str,
+    revision: str = "head",
+    *,
+    partitions: str | None = None,
+    fill: Callable[[str], object] | None = None,
+) -> str | None:
+    """Brings the database up to the revision. Raises `MigrationError`; steps before the one that failed stay.
 
-    `partitions`: one of `PARTITIONS`; `None`: what PARTYLINE_PARTITIONS says, or `auto`.
+    `partitions`: one of `PARTITIONS`; `None`: what PARTYLINE_PARTITIONS says, or `auto`. On the way to `head`
+    it stops before a step that takes away what connected processes may use, and returns a sentence that says
+    so. `fill` runs a backfill by its name: given where no other process runs, and then nothing is waited for.
     """
-    _run(url, lambda config: command.upgrade(config, revision), partitions)
+    reached = start = current(url)
+    for step in steps(Config(ALEMBIC_INI), start, revision):
+        running = who_runs(url) if step.contracts and revision == "head" and fill is None else []
+        if running:
+            return (
+                f"{step.revision} takes away what an older Partyline uses, and connected are "
+                f"{', '.join(running)}: once none of them is older, `partyline migrate --to {step.revision}`"
+            )
+        try:
+            if fill is not None:
+                for name in step.needs_backfill:
+                    fill(name)
+            _run(url, partial(command.upgrade, revision=step.revision), partitions)
+        except MigrationError as error:
+            came = f"the database came to revision {reached}, then " if reached != start else ""
+            raise MigrationError(f"{came}{error}") from None
+        reached = step.revision
+    return None
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -173,15 +203,14 @@ def review_sql(
     Of an empty database for the word `postgresql`; of a given database, from where it is now, for a URL.
     With `auto` partitions it decides wherever it is run. Raises `MigrationError`.
     """
-    span = revision
-    if url_or_dialect != "postgresql":
-        start = current(url_or_dialect)
-        span = f"{start}:{revision}" if start else revision
+    start = None if url_or_dialect == "postgresql" else current(url_or_dialect)
     written = io.StringIO()
     config = Config(ALEMBIC_INI, output_buffer=written)
     config.attributes["partitions"] = partitions
     try:
-        command.upgrade(config, span, sql=True)
+        for step in steps(config, start, revision):
+            command.upgrade(config, f"{start}:{step.revision}" if start else step.revision, sql=True)
+            start = step.revision
     except CommandError as error:
         raise MigrationError(str(error)) from None
     return written.getvalue()
@@ -244,11 +273,18 @@ def _run(url: str, step: Callable[[Config], None], partitions: str | None = None
     config = Config(ALEMBIC_INI)
     config.attributes |= {"url": url, "partitions": partitions}
     try:
-        step(config)
+        patiently(url, lambda: step(config), _timed_out)
     except (DBAPIError, psycopg.Error) as error:
         raise MigrationError(_sentence(error)) from None
+    except TableInUse as error:
+        raise MigrationError(f"the database was left as it was: {error}") from None
     except CommandError as error:
         raise MigrationError(str(error)) from None
+
+
+def _timed_out(error: Exception) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.errors.LockNotAvailable)
 
 
 def _sentence(error: DBAPIError | psycopg.Error) -> str:

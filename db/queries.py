@@ -52,6 +52,6 @@ class Queries(Mapping[str, str]):
         return len(self._sql)
 
 
-def load(noun: str) -> Queries:
-    """The statements of `queries/<noun>.sql`. Raises `FileNotFoundError`, `ValueError` if it is broken."""
-    return Queries(f"{noun}.sql", (FOLDER / f"{noun}.sql").read_text(encoding="utf-8"))
+def load(noun: str, folder: Path = FOLDER) -> Queries:
+    """The statements of `<folder>/<noun>.sql`. Raises `FileNotFoundError`, `ValueError` if it is broken."""
+    return Queries(f"{noun}.sql", (folder / f"{noun}.sql").read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ def session_of(record: asyncpg.Record) -> SessionRow:
         started_at_ms=to_ms(record["started_at"]),
         ended_at_ms=to_ms_or_none(record["ended_at"]),
         precision=Precision(record["precision"]),
-        options=_decode_options(record["options"]),
+        options=msgspec.structs.replace(_decode_options(record["options"]), ttl_hours=record["ttl_hours"]),
         revision=record["revision"],
         token_uses=record["token_uses"],
     )

@@ -11,7 +11,7 @@ import asyncpg
 from db.pool import Database, DatabaseUnavailable
 from db.queries import load
 
-NEEDED_REVISION = "0018"
+NEEDED_REVISION = "0020"
 """The oldest migration that the statements of `db/queries` work with. Raise it together with a statement that
 needs more; a test prepares all of them on a database at just this revision."""
 

@@ -95,7 +95,7 @@ async def create_session(
         if trip_id is not None and not await tx.fetchval(_SESSIONS["hold_trip"], trip_id, host_user_id):
             raise NoSuchTrip
         made = await tx.fetchrow(
-            _SESSIONS["create"], host_user_id, trip_id, started_at, sharable_digest, precision.value, stored
+            _SESSIONS["create"], host_user_id, trip_id, started_at, sharable_digest, precision.value, *stored
         )
         session = session_of(_there(made))
         await tx.execute(
@@ -143,7 +143,7 @@ async def set_options(conn: Database, session_id: int, options: Options) -> Sess
     """New options, whole. Fenced, because `live_only` stops storing. Raises `NoSuchSession`, `ValueError`."""
     stored = _stored(options)
     async with fenced(conn, session_id) as tx:
-        return session_of(_there(await tx.fetchrow(_SESSIONS["set_options"], session_id, stored)))
+        return session_of(_there(await tx.fetchrow(_SESSIONS["set_options"], session_id, *stored)))
 
 
 async def rotate_token(conn: Database, session_id: int, digest: bytes) -> SessionRow:
@@ -166,7 +166,8 @@ def _there(row: asyncpg.Record | None) -> asyncpg.Record:
     return row
 
 
-def _stored(options: Options) -> str:
+def _stored(options: Options) -> tuple[str, int]:
+    """The options as JSON, and the one of them that has a column."""
     if options.ttl_hours is None:
         raise ValueError("options.ttl_hours must be filled in with the server's default before storing")
-    return msgspec.json.encode(options).decode()
+    return msgspec.json.encode(options).decode(), options.ttl_hours

@@ -457,15 +457,12 @@ CREATE TABLE public.party_sessions (
     options jsonb NOT NULL,
     revision bigint DEFAULT 1 NOT NULL,
     flagged_to timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    ttl_hours integer NOT NULL,
     CONSTRAINT party_sessions_ended_when CHECK (((status = 'ended'::text) = (ended_at IS NOT NULL))),
     CONSTRAINT party_sessions_sharable_token_check CHECK ((octet_length(sharable_token) = 32)),
     CONSTRAINT party_sessions_status_check CHECK ((status = ANY (ARRAY['live'::text, 'ended'::text]))),
     CONSTRAINT party_sessions_token_uses_check CHECK ((token_uses >= 0)),
-    CONSTRAINT party_sessions_ttl CHECK (
-CASE
-    WHEN (jsonb_typeof((options -> 'ttl_hours'::text)) = 'number'::text) THEN ((((options ->> 'ttl_hours'::text))::numeric >= (1)::numeric) AND (((options ->> 'ttl_hours'::text))::numeric <= (8760)::numeric))
-    ELSE false
-END)
+    CONSTRAINT party_sessions_ttl_hours CHECK (((ttl_hours >= 1) AND (ttl_hours <= 8760)))
 );
 ALTER TABLE ONLY public.party_sessions ALTER COLUMN host_user_id SET STATISTICS 0;
 ALTER TABLE ONLY public.party_sessions ALTER COLUMN sharable_token SET STATISTICS 0;
@@ -493,11 +490,13 @@ COMMENT ON COLUMN public.party_sessions.token_uses IS 'How many people came in b
 
 COMMENT ON COLUMN public.party_sessions."precision" IS 'What the host allows';
 
-COMMENT ON COLUMN public.party_sessions.options IS 'tick_ms, rough_cell_m, max_members, ttl_hours, token_expires_at, token_max_uses, live_only, started_at';
+COMMENT ON COLUMN public.party_sessions.options IS 'tick_ms, rough_cell_m, max_members, token_expires_at, token_max_uses, live_only, started_at';
 
 COMMENT ON COLUMN public.party_sessions.revision IS 'Counts changes of precision and membership';
 
 COMMENT ON COLUMN public.party_sessions.flagged_to IS 'The keeper''s bookmark: rows recorded before it carry ttl_expired';
+
+COMMENT ON COLUMN public.party_sessions.ttl_hours IS 'Hours that its rows stay readable';
 
 -- VIEW public.summary_members
 
@@ -505,7 +504,7 @@ CREATE VIEW public.summary_members AS
  SELECT m.session_id,
     m.user_id,
     a.allowed,
-    (now() - make_interval(hours => ((s.options ->> 'ttl_hours'::text))::integer)) AS kept_after,
+    (now() - make_interval(hours => s.ttl_hours)) AS kept_after,
     ceil(((sqrt(0.5))::double precision * ((s.options ->> 'rough_cell_m'::text))::double precision)) AS cell_accuracy_m
    FROM (((public.party_sessions s
      JOIN public.party_members m ON ((m.session_id = s.id)))
@@ -1199,12 +1198,12 @@ BEGIN
     -- Chunks are looked up from the bookmark on, so flagged rows are never read again. A session that keeps
     -- as long as the server (keep_hours) is left to the drop of its chunk, which follows within a day.
     FOR due IN
-        SELECT s.id, s.flagged_to, now() - make_interval(hours => (s.options ->> 'ttl_hours')::integer) AS cutoff
+        SELECT s.id, s.flagged_to, now() - make_interval(hours => s.ttl_hours) AS cutoff
         FROM party_sessions s
-        WHERE s.flagged_to < now() - make_interval(hours => (s.options ->> 'ttl_hours')::integer)
+        WHERE s.flagged_to < now() - make_interval(hours => s.ttl_hours)
             AND s.flagged_to < coalesce(s.ended_at + INTERVAL '1 hour', 'infinity')
-            AND s.started_at < now() - make_interval(hours => (s.options ->> 'ttl_hours')::integer)
-            AND (keep_hours IS NULL OR (s.options ->> 'ttl_hours')::integer < keep_hours)
+            AND s.started_at < now() - make_interval(hours => s.ttl_hours)
+            AND (keep_hours IS NULL OR s.ttl_hours < keep_hours)
         ORDER BY s.flagged_to
         LIMIT batch
         FOR UPDATE SKIP LOCKED
@@ -1549,7 +1548,7 @@ CREATE FUNCTION public.party_track(wanted_session bigint, wanted_users bigint[],
       JOIN public.party_members m ON ((m.session_id = s.id)))
       JOIN public.users u ON ((u.id = m.user_id)))
       JOIN public.party_positions p ON (((p.session_id = s.id) AND (p.user_id = m.user_id))))
-   WHERE ((s.id = party_track.wanted_session) AND ((party_track.wanted_users IS NULL) OR (m.user_id = ANY (party_track.wanted_users))) AND (u.erased_at IS NULL) AND (public.coarsest_of(s."precision", m."precision", u.privacy_level, u.location_opt_in) <> 'private'::public.precision_level) AND (NOT p.ttl_expired) AND (p.recorded_at > (now() - make_interval(hours => ((s.options ->> 'ttl_hours'::text))::integer))) AND ((p.recorded_at >= (party_track.from_at - '00:00:05'::interval)) AND (p.recorded_at <= party_track.to_at)) AND (((p.recorded_at + ((p.fix_offset_ms)::double precision * '00:00:00.001'::interval)) >= party_track.from_at) AND ((p.recorded_at + ((p.fix_offset_ms)::double precision * '00:00:00.001'::interval)) <= party_track.to_at)))
+   WHERE ((s.id = party_track.wanted_session) AND ((party_track.wanted_users IS NULL) OR (m.user_id = ANY (party_track.wanted_users))) AND (u.erased_at IS NULL) AND (public.coarsest_of(s."precision", m."precision", u.privacy_level, u.location_opt_in) <> 'private'::public.precision_level) AND (NOT p.ttl_expired) AND (p.recorded_at > (now() - make_interval(hours => s.ttl_hours))) AND ((p.recorded_at >= (party_track.from_at - '00:00:05'::interval)) AND (p.recorded_at <= party_track.to_at)) AND (((p.recorded_at + ((p.fix_offset_ms)::double precision * '00:00:00.001'::interval)) >= party_track.from_at) AND ((p.recorded_at + ((p.fix_offset_ms)::double precision * '00:00:00.001'::interval)) <= party_track.to_at)))
    ORDER BY p.recorded_at, p.fix_offset_ms, p.user_id
   LIMIT party_track.at_most;
 END;
@@ -2260,7 +2259,7 @@ CREATE VIEW metrics.commit_delay_daily WITH (security_barrier='true') AS
     c.p95_ms,
     c.p99_ms
    FROM (( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - n.ago) AS day
-           FROM generate_series(0, ( SELECT ((max(((s.options ->> 'ttl_hours'::text))::integer) / 24) + 1)
+           FROM generate_series(0, ( SELECT ((max(s.ttl_hours) / 24) + 1)
                    FROM public.party_sessions s)) n(ago)) d
      CROSS JOIN LATERAL public.delay_of_day(d.day) c(counted, p50_ms, p95_ms, p99_ms))
   WHERE (c.counted > 0);
@@ -2405,7 +2404,7 @@ CREATE VIEW metrics.session_liveness_daily WITH (security_barrier='true') AS
     l.live_s,
     l.gaps
    FROM (( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - n.ago) AS day
-           FROM generate_series(0, ( SELECT ((max(((s.options ->> 'ttl_hours'::text))::integer) / 24) + 1)
+           FROM generate_series(0, ( SELECT ((max(s.ttl_hours) / 24) + 1)
                    FROM public.party_sessions s)) n(ago)) d
      CROSS JOIN LATERAL public.liveness_of_day(d.day) l(sessions, members, live_s, gaps))
   WHERE (l.members > 0);
@@ -2437,6 +2436,35 @@ ALTER TABLE public.alembic_version OWNER TO partyline_owner;
 COMMENT ON TABLE public.alembic_version IS 'Which migration this database is at';
 
 COMMENT ON COLUMN public.alembic_version.version_num IS 'Number of the migration';
+
+-- TABLE public.backfills
+
+CREATE TABLE public.backfills (
+    name text NOT NULL,
+    cursor bigint DEFAULT 0 NOT NULL,
+    done_rows bigint DEFAULT 0 NOT NULL,
+    total_rows bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT backfills_counts CHECK (((cursor >= 0) AND (done_rows >= 0) AND (total_rows >= 0)))
+);
+
+
+ALTER TABLE public.backfills OWNER TO partyline_owner;
+
+COMMENT ON TABLE public.backfills IS 'How far each backfill of a migration is; db/backfills has what they do';
+
+COMMENT ON COLUMN public.backfills.name IS 'The file in db/backfills';
+
+COMMENT ON COLUMN public.backfills.cursor IS 'Rows with a key up to it are done: a killed run goes on behind it';
+
+COMMENT ON COLUMN public.backfills.done_rows IS 'Rows it has written';
+
+COMMENT ON COLUMN public.backfills.total_rows IS 'Rows there were to write when it began';
+
+COMMENT ON COLUMN public.backfills.started_at IS 'When its first run began';
+
+COMMENT ON COLUMN public.backfills.finished_at IS 'When no row was left; null while there are some';
 
 -- TABLE public.content_sources
 
@@ -2765,7 +2793,7 @@ CREATE VIEW public.party_positions_visible WITH (security_barrier='true') AS
      JOIN public.party_sessions s ON ((s.id = p.session_id)))
      JOIN public.party_members m ON (((m.session_id = p.session_id) AND (m.user_id = p.user_id))))
      JOIN public.users u ON ((u.id = p.user_id)))
-  WHERE ((NOT p.ttl_expired) AND (u.erased_at IS NULL) AND (p.recorded_at > (now() - make_interval(hours => ((s.options ->> 'ttl_hours'::text))::integer))) AND (p."precision" >= public.coarsest_of(s."precision", m."precision", u.privacy_level, u.location_opt_in)));
+  WHERE ((NOT p.ttl_expired) AND (u.erased_at IS NULL) AND (p.recorded_at > (now() - make_interval(hours => s.ttl_hours))) AND (p."precision" >= public.coarsest_of(s."precision", m."precision", u.privacy_level, u.location_opt_in)));
 
 
 ALTER VIEW public.party_positions_visible OWNER TO partyline_views;
@@ -3137,6 +3165,11 @@ ALTER TABLE ONLY feature_store.user_trip_features
 
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+-- CONSTRAINT public.backfills backfills_pkey
+
+ALTER TABLE ONLY public.backfills
+    ADD CONSTRAINT backfills_pkey PRIMARY KEY (name);
 
 -- CONSTRAINT public.content_sources content_sources_name_key
 
@@ -4011,6 +4044,11 @@ GRANT SELECT(options) ON TABLE public.party_sessions TO partyline_reader;
 
 GRANT UPDATE(revision) ON TABLE public.party_sessions TO partyline_gateway;
 GRANT SELECT(revision) ON TABLE public.party_sessions TO partyline_reader;
+
+GRANT INSERT(ttl_hours),UPDATE(ttl_hours) ON TABLE public.party_sessions TO partyline_gateway;
+GRANT SELECT(ttl_hours) ON TABLE public.party_sessions TO partyline_writer;
+GRANT SELECT(ttl_hours) ON TABLE public.party_sessions TO partyline_views;
+GRANT SELECT(ttl_hours) ON TABLE public.party_sessions TO partyline_reader;
 
 REVOKE ALL ON FUNCTION public.day_fixes(wanted_day date) FROM PUBLIC;
 

@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from server.backfill_command import backfill
 from server.check_command import check_data
 from server.settings import Settings, SettingsError, read_settings, require
 
@@ -207,6 +208,9 @@ def migrate(
 ) -> None:
     """Brings the database up to date; PARTYLINE_DATABASE_URL names an owner's login.
 
+    Refuses a step whose backfill is not finished, and stops before one that takes away what an older
+    Partyline uses; the steps before it stay. `--to` names a step to go to.
+
     PARTYLINE_GATEWAY_PASSWORD, …_WRITER_…, …_KEEPER_…, …_READER_…, …_BACKEND_…, …_ANALYST_… and
     …_MIGRATOR_… set the roles' passwords.
 
@@ -221,7 +225,7 @@ def migrate(
             typer.echo(migrations.review_sql(reviewed, to, partitions=settings.partitions))
             return
         before = migrations.current(settings.database_url)
-        migrations.upgrade(settings.database_url, to, partitions=settings.partitions)
+        stopped = migrations.upgrade(settings.database_url, to, partitions=settings.partitions)
         passwords = {
             role: password
             for role in migrations.LOGIN_ROLES
@@ -232,9 +236,12 @@ def migrate(
         after = migrations.current(settings.database_url)
     except migrations.MigrationError as error:
         _fail(str(error), 1)
-    typer.echo(f"at revision {after}" + ("" if after != before else " already"))
+    typer.echo(
+        f"at revision {after}" + ("" if after != before else " already") + (f"; {stopped}" if stopped else "")
+    )
 
 
+app.command()(backfill)
 app.command("check-data")(check_data)
 
 

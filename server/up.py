@@ -17,10 +17,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from db import migrate
+from db import backfill, migrate
 from db.embedded.stack import Stack
 
 READY_TIMEOUT_S = 30.0
@@ -71,7 +72,7 @@ class Up:
         self._ours = True
         self._endpoints.unlink(missing_ok=True)  # of a life that was killed
         self._say("Migrating the database …")
-        migrate.upgrade(self.stack.database_url, partitions=self._partitions)
+        self._migrate()
         migrate.set_role_passwords(
             self.stack.database_url,
             {role: self._secrets.get(role.removeprefix("partyline_")) for role in migrate.LOGIN_ROLES},
@@ -118,6 +119,13 @@ class Up:
         self.stack.stop()
 
     # --- parts ------------------------------------------------------------------------------------------
+
+    def _migrate(self) -> None:
+        """To the head, with every backfill: no process of before runs on this machine."""
+        url = self.stack.database_url
+        migrate.upgrade(url, partitions=self._partitions, fill=partial(backfill.run, url))
+        for name in backfill.names():
+            backfill.run(url, name)
 
     def start_process(self, name: str, *arguments: str) -> None:
         """Starts `gateway`, `writer`, `keeper` or `walk` as a process with a log file of its own."""

@@ -65,6 +65,7 @@ BY_TABLE = {
     "external_conditions": INGESTION,
     "retention_runs": UPKEEP,
     "month_keeping": UPKEEP,
+    "backfills": UPKEEP,
     "alembic_version": UPKEEP,
 }
 """Tables of the schema public."""

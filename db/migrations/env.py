@@ -1,4 +1,4 @@
-"""Alembic's way in: all migrations in one transaction, one migrator at a time, and never waiting long.
+"""Alembic's way in: what it is asked for in one transaction, one migrator at a time, and never waiting long.
 
 The URL comes from `db.migrate` or from PARTYLINE_DATABASE_URL; `--sql` needs none. Which partitions to make
 comes from there or from PARTYLINE_PARTITIONS, and reaches the SQL as the setting `partyline.partitions`.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from alembic import context
+from sqlalchemy.exc import OperationalError
 
 from db.migrate import (
     ADVISORY_KEY,
-    LOCK_TIMEOUT_S,
+    LOCK_TIMEOUT_MS,
     TURN_TIMEOUT_S,
     MigrationError,
     check_extensions,
@@ -34,7 +35,7 @@ def take_turn(partitions: str) -> None:
     context.execute(f"SET LOCAL partyline.partitions = '{partitions}'")
     context.execute(f"SET LOCAL lock_timeout = '{TURN_TIMEOUT_S}s'")
     context.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_KEY})")
-    context.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+    context.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
 
 
 def run_offline() -> None:
@@ -58,7 +59,12 @@ def run_online() -> None:
             check_extensions(connection)
             context.configure(connection=connection, transaction_per_migration=False)
             with context.begin_transaction():
-                take_turn(partitions)
+                try:
+                    take_turn(partitions)
+                except OperationalError:
+                    raise MigrationError(
+                        f"another migrator is at work for {TURN_TIMEOUT_S} s: migrate again when it is done"
+                    ) from None
                 check_revision(connection)  # now: the migrator before us may have been a newer one
                 context.run_migrations()
             # The checks above have opened the transaction, so closing it is ours too.

@@ -230,7 +230,7 @@ WHERE p.recorded_at < now() - make_interval(hours => current_setting('partyline.
 -- A position that has outlived its own session's time-to-live by a day carries ttl_expired: the keeper works
 SELECT p.session_id, p.user_id, p.recorded_at
 FROM party_sessions s JOIN party_positions p ON p.session_id = s.id
-WHERE (s.options ->> 'ttl_hours')::numeric < current_setting('partyline.ttl_hours')::numeric
-    AND p.recorded_at < now() - make_interval(hours => (s.options ->> 'ttl_hours')::integer) - INTERVAL '1 day'
+WHERE s.ttl_hours < current_setting('partyline.ttl_hours')::numeric
+    AND p.recorded_at < now() - make_interval(hours => s.ttl_hours) - INTERVAL '1 day'
     AND p.recorded_at >= now() - make_interval(hours => current_setting('partyline.ttl_hours')::integer)
     AND NOT p.ttl_expired

@@ -38,7 +38,7 @@ FROM (
 LEFT JOIN LATERAL (
     SELECT $3::precision_level >= s.precision
         AND NOT coalesce((s.options ->> 'live_only')::boolean, false)
-        AND p.first >= now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer))
+        AND p.first >= now() - make_interval(hours => least($2::integer, s.ttl_hours))
         AND p.first >= date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00') AS fits,
         (
             SELECT count(*)
@@ -77,7 +77,7 @@ WITH kept AS MATERIALIZED (
             -- Storing is a choice too: a session that is only live allows nothing.
             coalesce((s.options ->> 'live_only')::boolean, false) AS live_only,
             greatest(
-                now() - make_interval(hours => least($2::integer, (s.options ->> 'ttl_hours')::integer)),
+                now() - make_interval(hours => least($2::integer, s.ttl_hours)),
                 date_bin('60 seconds', s.started_at, timestamptz '1970-01-01 00:00:00+00'),
                 (SELECT begins FROM kept)
             ) AS oldest

@@ -7,9 +7,9 @@ WITH people AS (
 ), numbered AS (
     SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM people
 ), parties AS (
-    INSERT INTO party_sessions (host_user_id, started_at, sharable_token, precision, options)
+    INSERT INTO party_sessions (host_user_id, started_at, sharable_token, precision, options, ttl_hours)
     SELECT id, now() - INTERVAL '6 days 12 hours', sha256(('party ' || id)::bytea), 'exact',
-        '{"tick_ms": 1000, "live_only": false, "ttl_hours": 168, "max_members": 50, "rough_cell_m": 500}'
+        '{"tick_ms": 1000, "live_only": false, "max_members": 50, "rough_cell_m": 500}', 168
     FROM numbered WHERE n % 5 = 0
     RETURNING id, host_user_id
 )

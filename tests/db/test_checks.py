@@ -236,7 +236,7 @@ FAULTS = [
     ),
     (
         "positions_past_their_sessions_time_are_flagged",
-        "UPDATE party_sessions SET options = options || '{\"ttl_hours\": 24}'",
+        "UPDATE party_sessions SET ttl_hours = 24",
     ),
 ]
 

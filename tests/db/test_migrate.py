@@ -13,8 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from db import migrate
+from db import migrate, patience
 from tests.conftest import NATIVE
+from tests.db.ttl_column import BEFORE, CONTRACT
 
 SHAPE = """
 SELECT 'column', table_schema || '.' || table_name || '.' || column_name,
@@ -183,12 +184,44 @@ def test_a_migration_that_fails_leaves_nothing(database):
 
 
 def test_a_table_in_use_stops_the_migration_soon(migrated_database, monkeypatch):
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_S", 1)
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 300)
+    monkeypatch.setattr(patience, "ATTEMPTS", 2)
+    with psycopg.connect(migrated_database, application_name="a report") as connection:
+        connection.execute("SELECT count(*) FROM party_sessions")
+        with pytest.raises(migrate.MigrationError) as caught:
+            migrate.downgrade(migrated_database, BEFORE)
+        pid = connection.info.backend_pid
+    said = str(caught.value)
+    assert f"left as it was: party_sessions is in use by process {pid} of " in said
+    assert "(a report, in a transaction for " in said
+    assert migrate.current(migrated_database) == CONTRACT
+
+
+def test_a_table_that_comes_free_is_waited_for(migrated_database, monkeypatch):
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 200)
+    tried = []
+    monkeypatch.setattr(
+        patience.time, "sleep", lambda seconds: (tried.append(seconds), connection.rollback())
+    )
     with psycopg.connect(migrated_database) as connection:
-        connection.execute("SELECT count(*) FROM retention_runs")
-        with pytest.raises(migrate.MigrationError, match="lock timeout"):
-            migrate.downgrade(migrated_database, "base")
-    assert migrate.current(migrated_database) is not None
+        connection.execute("SELECT count(*) FROM party_sessions")
+        migrate.downgrade(migrated_database, BEFORE)
+    assert tried == [patience.FIRST_PAUSE_S]
+    assert migrate.current(migrated_database) == BEFORE
+
+
+def test_who_waits_for_a_table_stops_nobody_for_long():
+    assert migrate.LOCK_TIMEOUT_MS < 1000
+    assert f"lock_timeout = '{migrate.LOCK_TIMEOUT_MS}ms'" in migrate.review_sql()
+
+
+def test_a_migrator_that_does_not_get_its_turn_says_so(database, monkeypatch):
+    monkeypatch.setattr(migrate, "TURN_TIMEOUT_S", 1)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [migrate.ADVISORY_KEY])
+        with pytest.raises(migrate.MigrationError, match="another migrator is at work"):
+            migrate.upgrade(database)
+    assert ours(database) == []
 
 
 def test_an_unknown_revision_is_an_error(database):

@@ -409,9 +409,9 @@ async def test_the_reader_sees_nothing_past_the_time_to_live(reader, writer, sup
     await store(writer, party, ago_ms=2 * HOUR_MS)
     count = "SELECT count(*) FROM party_positions_visible"
     assert await reader.fetchval(count) == 1
-    await superuser.execute("UPDATE party_sessions SET options = options || '{\"ttl_hours\": 1}'")
+    await superuser.execute("UPDATE party_sessions SET ttl_hours = 1")
     assert await reader.fetchval(count) == 0
-    await superuser.execute("UPDATE party_sessions SET options = options || '{\"ttl_hours\": 3}'")
+    await superuser.execute("UPDATE party_sessions SET ttl_hours = 3")
     assert await reader.fetchval(count) == 1
     await superuser.execute("UPDATE party_positions SET ttl_expired = true")
     assert await reader.fetchval(count) == 0

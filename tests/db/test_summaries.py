@@ -327,8 +327,8 @@ async def test_who_is_private_expired_or_erased_is_not_there(pool, writer, gatew
         ("UPDATE users SET location_opt_in = false", "UPDATE users SET location_opt_in = true"),
         ("UPDATE party_sessions SET precision = 'private'", "UPDATE party_sessions SET precision = 'exact'"),
         (
-            "UPDATE party_sessions SET options = options || '{\"ttl_hours\": 1}'",
-            "UPDATE party_sessions SET options = options || '{\"ttl_hours\": 168}'",
+            "UPDATE party_sessions SET ttl_hours = 1",
+            "UPDATE party_sessions SET ttl_hours = 168",
         ),
         ("UPDATE party_positions SET ttl_expired = true", "UPDATE party_positions SET ttl_expired = false"),
     ):

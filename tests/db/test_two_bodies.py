@@ -16,6 +16,7 @@ import pytest
 from db.embedded import Stack
 from db.migrate import upgrade
 from db.migrations.run_sql import SQL_FOLDER
+from tests.db.ttl_column import BEFORE
 
 BODIES = SQL_FOLDER / "summary"
 FUNCTIONS = ("session_live_ranges", "session_accuracy", "session_delays", "delay_of_day", "liveness_of_day")
@@ -53,7 +54,17 @@ async def drop_bodies(connection):
         await connection.execute(f"DROP FUNCTION {name} CASCADE")
 
 
-async def test_both_bodies_make_the_same_functions_and_views(plain):
+@pytest.fixture
+async def as_made(plain, database):
+    """The same at the revision that makes the bodies: the views read another column since."""
+    upgrade(database, BEFORE)
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+async def test_both_bodies_make_the_same_functions_and_views(as_made):
+    plain = as_made
     shape, views = await plain.fetch(SHAPE, FUNCTIONS), await plain.fetch(VIEWS)
     assert [row["proname"] for row in shape] == sorted(FUNCTIONS)
     async with plain.transaction():
@@ -107,8 +118,8 @@ async def test_without_kept_commit_times_there_are_no_delays(own_stack: Stack):
     connection = await again("off")
     user = await connection.fetchval("INSERT INTO users (location_opt_in) VALUES (true) RETURNING id")
     session = await connection.fetchval(
-        "INSERT INTO party_sessions (host_user_id, started_at, sharable_token, precision, options) "
-        "VALUES ($1, now() - INTERVAL '1 hour', sha256('x'), 'exact', '{\"ttl_hours\": 24, \"rough_cell_m\": 500}') RETURNING id",
+        "INSERT INTO party_sessions (host_user_id, started_at, sharable_token, precision, options, ttl_hours) "
+        "VALUES ($1, now() - INTERVAL '1 hour', sha256('x'), 'exact', '{\"rough_cell_m\": 500}', 24) RETURNING id",
         user,
     )
     await connection.execute(
