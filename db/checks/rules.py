@@ -22,6 +22,7 @@ _TABLES = {
     "posts, feedback": ("months_are_made_ahead",),
     "retention_runs": ("last_drop_succeeded",),
     "users": ("erased_users_are_anonymous", "erased_users_left_nothing"),
+    "erasure_receipts": ("erasures_are_finished",),
     "places": (
         "places_are_on_earth",
         "places_are_not_at_zero",

@@ -62,7 +62,7 @@ WHERE u.erased_at IS NOT NULL AND (
         WHERE m.user_id = u.id AND (m.display_name <> '' OR m.token_digest IS NOT NULL OR m.left_at IS NULL)))
 
 -- name: erased_users_left_nothing
--- An erased user has no positions, features, missions, posts, feedback or trips
+-- Nobody erased has positions, features, missions, posts or feedback, or a note in a trip
 SELECT u.id AS user_id FROM users u
 WHERE u.erased_at IS NOT NULL AND (
     EXISTS (
@@ -73,7 +73,14 @@ WHERE u.erased_at IS NOT NULL AND (
     OR EXISTS (SELECT FROM mission_assignments a WHERE a.user_id = u.id)
     OR EXISTS (SELECT FROM posts p WHERE p.user_id = u.id)
     OR EXISTS (SELECT FROM feedback f WHERE f.user_id = u.id)
-    OR EXISTS (SELECT FROM trips t WHERE t.user_id = u.id))
+    OR EXISTS (
+        SELECT FROM trips t JOIN trip_nodes n ON n.trip_id = t.id
+        WHERE t.user_id = u.id AND num_nonnulls(n.notes, n.eta) > 0))
+
+-- name: erasures_are_finished
+-- No erasure is under way for longer than an hour: a gateway finishes it, once Redis and PostgreSQL are there
+SELECT id AS receipt FROM erasure_receipts
+WHERE finished_at IS NULL AND erased_at < now() - INTERVAL '1 hour'
 
 -- name: places_are_on_earth
 -- A place has a point within ±180° and ±90°, in WGS 84

@@ -12,6 +12,7 @@ import pytest
 from db import migrate, positions, sessions
 from db.checks.rules import RULES, named
 from db.checks.run import check
+from db.erasure import carry_on_erasure, finish_erasure
 from tests.conftest import _fresh
 from tests.db.conftest import HOUR_MS, PASSWORD, TTL_HOURS, make_party, window
 
@@ -109,7 +110,14 @@ FAULTS = [
     ),
     ("erased_users_left_nothing", f"UPDATE posts SET user_id = {ERASED}"),
     ("erased_users_left_nothing", f"UPDATE feedback SET user_id = {ERASED}"),
-    ("erased_users_left_nothing", f"UPDATE trips SET user_id = {ERASED}"),
+    (
+        "erased_users_left_nothing",
+        f"UPDATE trips SET user_id = {ERASED}; UPDATE trip_nodes SET notes = 'by the gate'",
+    ),
+    (
+        "erasures_are_finished",
+        "UPDATE erasure_receipts SET erased_at = now() - INTERVAL '2 hours', finished_at = NULL",
+    ),
     (
         "places_are_on_earth",
         "ALTER TABLE places DROP CONSTRAINT places_geo_on_earth; "
@@ -272,7 +280,9 @@ async def stream(gateway_url, writer_url):
         ]
         stored = await positions.commit_rows(writer, rows, shard=party.shard, ttl_hours=TTL_HOURS)
         assert stored.inserted == 4
-    await sessions.erase_user(gateway, left.host)
+    erasure = await sessions.erase_user(gateway, left.host)
+    await carry_on_erasure(gateway, erasure.receipt)
+    await finish_erasure(gateway, erasure.receipt, redis_rows=0)
     await gateway.close()
     await writer.close()
 
