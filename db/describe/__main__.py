@@ -1,6 +1,6 @@
 """`python -m db.describe`: writes the files about the database into docs/, or says which are stale.
 
-Of the database that PARTYLINE_DATABASE_URL names; without it, of a fresh one on an embedded stack.
+Of the database that PARTYLINE_DATABASE_URL names; without it, of two fresh ones, one of each kind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+import psycopg
+from psycopg import sql
 
 from db.describe import documents
 from db.embedded import Stack, StackError
@@ -42,8 +45,15 @@ def _texts(url: str | None) -> dict[str, str]:
     if url:
         return documents.generate(url)
     with tempfile.TemporaryDirectory(prefix="partyline-describe-") as folder, Stack(Path(folder)) as stack:
-        upgrade(stack.database_url)
-        return documents.generate(stack.database_url)
+        texts: dict[str, str] = {}
+        for kind in documents.FILES:
+            with psycopg.connect(stack.database_url, autocommit=True) as connection:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(kind))
+                )
+            upgrade(stack.superuser_url(kind), partitions=kind)
+            texts |= documents.generate(stack.superuser_url(kind))
+        return texts
 
 
 def _checked(names: Sequence[str]) -> int:

@@ -26,9 +26,9 @@ FILES: Mapping[Kind, Mapping[str, Document]] = {
         "erd.md": lambda _, found: erd.document(found),
         "schema.sql": snapshot.document,
     },
-    "native": {},
+    "native": {"schema-native.sql": snapshot.document},
 }
-"""By how `party_positions` is partitioned. Another file of the native kind is one line."""
+"""By how `party_positions` is partitioned. Rights and relations are the same in both."""
 
 
 class DescribeError(RuntimeError):
