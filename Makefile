@@ -14,10 +14,11 @@ test: install lint
 test-slow: install
 	$(VENV)/bin/pytest -m slow
 
-# The same suite on native partitions, without the tests that touch no database. MARKS="slow" for the slow ones.
+# The same suite on native partitions, without the tests that touch no database. MARKS=slow for the slow ones.
 MARKS ?= not slow
+TESTS ?=
 test-native: install
-	PARTYLINE_TEST_PARTITIONS=native $(VENV)/bin/pytest -m "$(MARKS)"
+	PARTYLINE_TEST_PARTITIONS=native $(VENV)/bin/pytest -m "$(MARKS)" $(TESTS)
 
 lint: install
 	$(VENV)/bin/ruff check .

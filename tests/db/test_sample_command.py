@@ -63,7 +63,7 @@ def test_ctrl_c_leaves_whole_batches_and_the_same_command_goes_on(migrated_datab
     assert process.returncode == 130, out + err
     assert "goes on from here" in err
     assert "Traceback" not in err
-    with psycopg.connect(migrated_database) as connection:
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
         [there] = connection.execute("SELECT count(*) FROM posts").fetchone() or (0,)
         assert there % 10_000 == 0
         assert there < 60_000
