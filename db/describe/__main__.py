@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -30,35 +30,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--to", type=Path, default=documents.FOLDER, metavar="FOLDER", help="instead of docs/"
     )
     options = parser.parse_args(argv)
+    names: list[str] = []
     try:
-        texts = _texts(os.environ.get("PARTYLINE_DATABASE_URL"))
-        if options.check:
-            return _checked(documents.stale(texts, options.to))
-        _tell([f"wrote {name}" for name in documents.write(texts, options.to)] or ["nothing has changed"])
+        for texts in _texts(os.environ.get("PARTYLINE_DATABASE_URL")):
+            found = documents.stale if options.check else documents.write
+            names += found(texts, options.to)
     except (documents.DescribeError, MigrationError, StackError) as error:
         _tell([str(error)])
         return FAILED
+    if options.check:
+        _tell([f"{name} is stale: run {documents.MEND}" for name in names])
+        return STALE if names else FINE
+    _tell([f"wrote {name}" for name in names] or ["nothing has changed"])
     return FINE
 
 
-def _texts(url: str | None) -> dict[str, str]:
+def _texts(url: str | None) -> Iterator[dict[str, str]]:
+    """Of each database that is described, one after the other: a later file may look at an earlier one."""
     if url:
-        return documents.generate(url)
+        yield documents.generate(url)
+        return
     with tempfile.TemporaryDirectory(prefix="partyline-describe-") as folder, Stack(Path(folder)) as stack:
-        texts: dict[str, str] = {}
         for kind in documents.FILES:
             with psycopg.connect(stack.database_url, autocommit=True) as connection:
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(kind))
                 )
             upgrade(stack.superuser_url(kind), partitions=kind)
-            texts |= documents.generate(stack.superuser_url(kind))
-        return texts
-
-
-def _checked(names: Sequence[str]) -> int:
-    _tell([f"{name} is stale: run {documents.MEND}" for name in names])
-    return STALE if names else FINE
+            yield documents.generate(stack.superuser_url(kind))
 
 
 def _tell(lines: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import unified_diff
 from pathlib import Path
 
 import psycopg
@@ -20,13 +21,21 @@ MEND = "make docs"
 Document = Callable[[str, Catalogue], str]
 """Takes the database's URL and its catalogue."""
 
+
+def _difference(url: str, found: Catalogue) -> str:
+    """What a database of this kind has otherwise than docs/schema.sql says, as a unified diff."""
+    there = (FOLDER / "schema.sql").read_text(encoding="utf-8").splitlines(keepends=True)
+    here = snapshot.document(url, found).splitlines(keepends=True)
+    return "".join(unified_diff(there, here, "schema.sql", "native"))
+
+
 FILES: Mapping[Kind, Mapping[str, Document]] = {
     "hypertable": {
         "access-matrix.md": lambda _, found: access.document(found),
         "erd.md": lambda _, found: erd.document(found),
         "schema.sql": snapshot.document,
     },
-    "native": {"schema-native.sql": snapshot.document},
+    "native": {"schema-native.diff": _difference},
 }
 """By how `party_positions` is partitioned. Rights and relations are the same in both."""
 
