@@ -47,7 +47,8 @@ def backfill(
             return
         if name is None:
             _fail(f"name a backfill: {', '.join(names())}", EXIT_ASKED_WRONGLY)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell had it ignored
+            signal.signal(number, signal.default_int_handler)
         seen: list[State] = []
         with _progress() as tell:
             run(settings.database_url, name, batch=batch, pause_ms=pause_ms, tell=_both(seen, tell))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -72,6 +73,7 @@ def check_data(
         rules = named(rule or [])
         _must_be_writable(json_file)
         _show_progress("starting")
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
         for finding in check(settings.database_url, rules, ttl_hours=settings.ttl_hours, timeout_s=timeout):
             findings.append(finding)
             _show_progress()
