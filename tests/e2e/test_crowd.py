@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import psycopg
 import pytest
 
 from load_tests.run.notes import Run
@@ -196,7 +197,7 @@ def test_a_gateway_that_does_not_come_back_ends_with_the_account_and_1(own_up: U
     scenario = quick(tmp_path, CALM)
     process = start(own_up, "--minutes", 0.3, "-s", scenario, "--json", tmp_path / "run.json")
     _until_playing(process)
-    time.sleep(5)
+    _until_stored(own_up)
     own_up.processes["gateway"].kill()
     output = ended(process, 1)
     run = msgspec.json.decode((tmp_path / "run.json").read_bytes(), type=Run)
@@ -222,6 +223,14 @@ def _until_playing(process: subprocess.Popen[str]) -> None:
     for line in process.stdout or ():
         if line.startswith("playing"):
             return
+
+
+def _until_stored(up: Up) -> None:
+    """Until the first rows are committed, and a second more: then they are acked."""
+    with psycopg.connect(up.stack.database_url, autocommit=True) as connection:
+        while connection.execute("SELECT EXISTS (SELECT FROM party_positions)").fetchone() != (True,):
+            time.sleep(0.1)
+    time.sleep(1)
 
 
 def _alive(pid: int) -> Any:
