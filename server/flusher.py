@@ -21,6 +21,7 @@ from server.batches import Batch, Refusals
 from server.hub import Hub
 from server.session import Member
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
+from server.streams import commits_channel, decode_commit, stream_key
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -33,19 +34,6 @@ WINDOWS_A_STEP = 512
 """Windows of all members close together: so many of them are handed over at once, and ticks go in between."""
 
 logger = logging.getLogger("partyline.flusher")
-
-decode_commit = msgspec.msgpack.Decoder(tuple[int, str, Refusals]).decode
-encode_commit = msgspec.msgpack.Encoder().encode
-
-
-def stream_key(shard: int) -> str:
-    """The stream of a shard."""
-    return f"batch:{shard}"
-
-
-def commits_channel(gateway_id: str) -> str:
-    """Where the writer tells a gateway what is committed."""
-    return f"acks:{gateway_id}"
 
 
 def _is_there(member: Member) -> bool:
