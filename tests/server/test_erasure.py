@@ -19,7 +19,7 @@ from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from server.session import Member
 from server.snapshots import key, mask_key
-from server.streams import GROUP, stream_key
+from server.streams import GROUP, dead_key, stream_key
 from server.writer import Writer
 from tests.server.lives import (
     SEOUL,

@@ -19,7 +19,7 @@ from db.pool import DatabaseUnavailable, connect
 from db.positions import pack_row
 from db.retention import make_partitions_ahead
 from protocol.precision import Precision
-from server.streams import GROUP, commits_channel, decode_commit, stream_key
+from server.streams import GROUP, commits_channel, dead_key, decode_commit, stream_key
 from server.writer import Writer
 from tests.conftest import NATIVE
 from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, now_ms, roles_of, running
