@@ -87,12 +87,12 @@ def read_redis_url(text: str) -> RedisUrl:
 
 
 def _one_server(text: str, parts: SplitResult) -> str:
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise RedisUrlError("several hosts need redis+sentinel:// or redis+cluster://")
     try:
         _ = parts.port
     except ValueError:  # its text may repeat the password
         raise RedisUrlError(f"its port is no number; it must look like this: {FORMS}") from None
-    if "," in parts.netloc.rpartition("@")[2]:
-        raise RedisUrlError("several hosts need redis+sentinel:// or redis+cluster://")
     if not parts.netloc and parts.scheme != "unix":
         raise RedisUrlError(f"it names no host; it must look like this: {FORMS}")
     return text
