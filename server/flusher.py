@@ -21,7 +21,7 @@ from server.batches import Batch, Refusals
 from server.hub import Hub
 from server.session import Member
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
-from server.streams import commits_channel, decode_commit, stream_key
+from server.streams import decode_commit, stream_key
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -96,14 +96,18 @@ class Flusher:
         hub.stats.snapshots += add_snapshots(pipeline, members)
         add_masks(pipeline, members)
         answers = await pipeline.execute(raise_on_error=False)
+        failure: Exception | None = None
         for batch, answer in zip(batches, answers, strict=False):
-            if isinstance(answer, Exception):
-                raise answer
+            if isinstance(answer, Exception):  # of a cluster perhaps one node's only
+                failure = failure or answer
+                continue
             entry_id = answer.decode()
             hub.stats.batches += 1
             early = hub.batches.sent(batch, entry_id, now_ms)
             if early is not None:
                 self._settle(batch.shard, entry_id, early)
+        if failure is not None:
+            raise failure
 
     async def look_up_unknown(self) -> None:
         """Puts back what the stream has lost; what it still has is waiting for a writer."""
@@ -120,19 +124,6 @@ class Flusher:
                 hub.batches.lost(batch)
             else:
                 batch.since_ms = hub.clock()
-
-    async def listen(self) -> None:
-        """Hears commits until cancelled; connects again by itself."""
-        while True:
-            try:
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(commits_channel(self._gateway_id))
-                    async for message in pubsub.listen():
-                        if message["type"] == "message":
-                            self.committed(message["data"])
-                        await asyncio.sleep(0)  # commits come many at once: ticks go in between
-            except (RedisError, OSError):
-                await asyncio.sleep(0.2)
 
     def committed(self, data: bytes) -> None:
         """The writer's word on one entry."""
