@@ -19,10 +19,9 @@ from db.parties import ID
 from db.pool import Pool
 from db.sessions import Erasure, Receipt
 from server.announcer import Unconfirmed
-from server.flusher import stream_key
 from server.snapshots import forget_masks, forget_snapshots
 from server.steering import Steering
-from server.writer import DEAD_KEY
+from server.streams import dead_key, fresh_key, stream_key
 
 FINISH_AFTER_S = 10.0
 """An erasure that is older is nobody's any more: the gateway that began it died, or could not finish it."""
@@ -78,7 +77,6 @@ class Erasures:
             await forget_snapshots(self._redis, session_id, 0)
         await forget_masks(self._redis, erasure.user_id)
         rows = 0
-        for key in [*map(stream_key, range(SHARDS)), DEAD_KEY]:
-            fresh, person = f"{{{key}}}:fresh", ID.pack(erasure.user_id)
-            rows += int(await self._redis.eval(_PURGE, 2, key, fresh, person))
+        for key in [name(shard) for shard in range(SHARDS) for name in (stream_key, dead_key)]:
+            rows += int(await self._redis.eval(_PURGE, 2, key, fresh_key(key), ID.pack(erasure.user_id)))
         return rows

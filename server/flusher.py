@@ -21,6 +21,7 @@ from server.batches import Batch, Refusals
 from server.hub import Hub
 from server.session import Member
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
+from server.streams import decode_commit, stream_key
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -33,19 +34,6 @@ WINDOWS_A_STEP = 512
 """Windows of all members close together: so many of them are handed over at once, and ticks go in between."""
 
 logger = logging.getLogger("partyline.flusher")
-
-decode_commit = msgspec.msgpack.Decoder(tuple[int, str, Refusals]).decode
-encode_commit = msgspec.msgpack.Encoder().encode
-
-
-def stream_key(shard: int) -> str:
-    """The stream of a shard."""
-    return f"batch:{shard}"
-
-
-def commits_channel(gateway_id: str) -> str:
-    """Where the writer tells a gateway what is committed."""
-    return f"acks:{gateway_id}"
 
 
 def _is_there(member: Member) -> bool:
@@ -112,14 +100,18 @@ class Flusher:
         hub.stats.snapshots += add_snapshots(pipeline, members)
         add_masks(pipeline, members)
         answers = await pipeline.execute(raise_on_error=False)
+        failure: Exception | None = None
         for batch, answer in zip(batches, answers, strict=False):
-            if isinstance(answer, Exception):
-                raise answer
+            if isinstance(answer, Exception):  # of a cluster perhaps one node's only
+                failure = failure or answer
+                continue
             entry_id = answer.decode()
             hub.stats.batches += 1
             early = hub.batches.sent(batch, entry_id, now_ms)
             if early is not None:
                 self._settle(batch.shard, entry_id, early)
+        if failure is not None:
+            raise failure
 
     async def look_up_unknown(self) -> None:
         """Puts back what the stream has lost; what it still has is waiting for a writer."""
@@ -136,19 +128,6 @@ class Flusher:
                 hub.batches.lost(batch)
             else:
                 batch.since_ms = hub.clock()
-
-    async def listen(self) -> None:
-        """Hears commits until cancelled; connects again by itself."""
-        while True:
-            try:
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(commits_channel(self._gateway_id))
-                    async for message in pubsub.listen():
-                        if message["type"] == "message":
-                            self.committed(message["data"])
-                        await asyncio.sleep(0)  # commits come many at once: ticks go in between
-            except (RedisError, OSError):
-                await asyncio.sleep(0.2)
 
     def committed(self, data: bytes) -> None:
         """The writer's word on one entry."""

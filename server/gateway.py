@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from server.announcer import Announcer
 from server.applying import Applier
 from server.auth import UserTokens
+from server.channels import Channels
 from server.clock import SteadyClock
 from server.commands import Commands
 from server.control_entry import Entry
@@ -28,11 +28,13 @@ from server.follower import Follower
 from server.hub import Hub
 from server.lease import LEASE_MS, Lease
 from server.masking import MaskKey
+from server.redis_link import RedisLink
 from server.refresher import AWAY, Refresher
 from server.registry import Registry
 from server.settings import Settings
 from server.slots import Slots, nothing
 from server.steering import Steering
+from server.streams import ACKS, commits_channel
 
 DRAIN_S = 5.0
 """How long a stopping gateway waits for commits before it says goodbye."""
@@ -63,10 +65,12 @@ def boot_ms() -> int:
 class Gateway:
     """All parts of a gateway, and the loops that drive them."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, redis: Redis) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, link: RedisLink) -> None:
         self.settings = settings
         self.pool = pool
-        self.redis = redis
+        self.link = link
+        self.redis = redis = link.client
+        self.channels = Channels(link)
         self.id = secrets.token_hex(8)
         self.lease = Lease(boot_ms)
         self.hub = Hub(
@@ -82,6 +86,8 @@ class Gateway:
             audience=settings.jwt_audience or None,
         )
         self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
+        self.channels.route(ACKS, lambda _, data: self.flusher.committed(data))
+        self.channels.want(commits_channel(self.id))
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
         self.refresher = Refresher(hub=self.hub, registry=self.registry, pool=pool)
         self.control = ControlStore(redis, self.id)
@@ -225,7 +231,7 @@ class Gateway:
             self.run_flushes(),
             self.run_look_ups(),
             self.run_erasures(),
-            self.flusher.listen(),
+            self.channels.run(),
         ]
         tasks = {asyncio.create_task(_supervised(loop)) for loop in loops}
         try:

@@ -21,9 +21,8 @@ from redis.exceptions import RedisError, ResponseError
 from db.fence import SHARDS
 from db.positions import PartitionMissing, commit_rows
 from server.batches import Refusals
-from server.flusher import commits_channel, encode_commit, stream_key
+from server.streams import GROUP, commits_channel, dead_key, encode_commit, stream_key
 
-GROUP = "writers"
 ENTRIES_A_ROUND = 256
 """Entries read from a stream at once; each holds one flush of one gateway and shard."""
 BLOCK_MS = 1_000
@@ -31,9 +30,8 @@ RETRY_S = 0.5
 CLAIM_IDLE_MS = 60_000
 """An entry that another writer has held for this long is taken over; that writer is dead or very slow."""
 
-DEAD_KEY = "batch:dead"
-"""Entries that PostgreSQL does not take, for a person to look at, for a day."""
 DEAD_BOUND = 1_000
+"""Dead letters of a shard that are kept."""
 DEAD_EXPIRY_S = 86_400
 
 _POISON = (
@@ -201,7 +199,7 @@ class Writer:
 
     async def _bury(self, shard: int, entry: Entry) -> None:
         logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
-        keys = (stream_key(shard), DEAD_KEY)
+        keys = (stream_key(shard), dead_key(shard))
         await self._redis.eval(_BURY, 2, *keys, GROUP, entry[0], DEAD_BOUND, DEAD_EXPIRY_S)
         self.stats.dead += 1
 
