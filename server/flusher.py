@@ -2,7 +2,7 @@
 
 Every `flush_ms`: snapshots into the sessions' hashes and one stream entry per shard. The writer tells on
 `acks:<gateway>` which entries are committed. What Redis lost is handed over again; what Redis does not
-take waits here, bounded by the hub's backlog, at which fixes are held.
+take, or a stream that is full, waits here, bounded by the hub's backlog. Both hold fixes.
 """
 
 from __future__ import annotations
