@@ -109,8 +109,8 @@ class Replay:
     async def join(self) -> SavedParty:
         """Make the session if there is none, and bring in all members. Raises `CannotStart`."""
         party = self.party = self.party or await self._create()
-        for player in self._players:
-            player.phone = self._phone(party, player)
+        for number, player in enumerate(self._players):
+            player.phone = self._phone(party, player, number)
             player.phone.start()
         try:
             async with asyncio.timeout(JOIN_S):
@@ -225,7 +225,7 @@ class Replay:
             started_at=begin,
         )
 
-    def _phone(self, party: SavedParty, player: Player) -> Phone:
+    def _phone(self, party: SavedParty, player: Player, number: int) -> Phone:
         known = party.members.get(player.track.member)
         session = ClientSession(
             self._play.codec,
@@ -237,7 +237,7 @@ class Replay:
         return Phone(
             session,
             self._play.codec,
-            Place.each([stream_url(base) for base in self._play.bases], self._players.index(player)),
+            Place.each([stream_url(base) for base in self._play.bases], number),
             batch=batch,
             jitter=self._random.random,
             seen=player.seen,
