@@ -12,6 +12,11 @@ from pathlib import Path
 ENDS_WITHIN_S = 30.0
 
 
+def _ours() -> dict[str, str]:
+    """The environment without settings: they are the fleet's to say, and a test's own are none."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PARTYLINE_")}
+
+
 class Child:
     """`partyline ARGUMENTS`, with a log file of its own that all its lives write to."""
 
@@ -39,7 +44,7 @@ class Child:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "server.cli", *self.arguments],
-                env=os.environ | self.environment,
+                env=_ours() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -27,6 +27,7 @@ from db import backfill, migrate
 from db.embedded import Stack
 from tests.chaos.child import Child
 from tests.chaos.proxy import Proxy
+from tests.chaos.small_disk import SmallDisk
 from tests.e2e.conftest import free_port
 
 READY_S = 60.0
@@ -40,7 +41,8 @@ def through(url: str, proxy: Proxy) -> str:
 
 
 class Fleet:
-    """A context: nothing is left at its end. `environment`: settings of every process."""
+    """A context: nothing is left at its end. `disk_mb`: the servers' data lies on a disk that can be filled,
+    where that can be had. `environment`: settings of every process."""
 
     def __init__(
         self,
@@ -48,10 +50,12 @@ class Fleet:
         *,
         gateways: int = 2,
         writers: int = 1,
+        disk_mb: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.disk = SmallDisk(folder / "stack", disk_mb) if disk_mb else None
         self.stack = Stack(folder / "stack", say=lambda _: None)
         self.ports = [free_port() for _ in range(gateways)]
         self._writers = writers
@@ -102,6 +106,10 @@ class Fleet:
     def _start(self) -> None:
         self.stack.start()
         url = self.stack.database_url
+        if self.disk is not None:
+            with self.as_superuser() as connection:
+                connection.execute("ALTER SYSTEM SET max_wal_size = '96MB'")
+                connection.execute("SELECT pg_reload_conf()")
         migrate.upgrade(url, fill=partial(backfill.run, url))
         for name in backfill.names():
             backfill.run(url, name)
@@ -150,6 +158,8 @@ class Fleet:
         for proxy in (*self.to_redis, *self.to_database):
             proxy.stop()
         self.stack.stop()
+        if self.disk is not None:
+            self.disk.unmount()
 
     @contextmanager
     def as_superuser(self) -> Iterator[psycopg.Connection]:

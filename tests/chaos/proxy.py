@@ -15,7 +15,7 @@ from enum import StrEnum
 class Mode(StrEnum):
     """What becomes of bytes and connections."""
 
-    PASS = "pass"  # noqa: S105 - no password
+    PASS = "pass"
     STALL = "stall"
     """Connections stand and are accepted; nothing is handed on."""
     CUT = "cut"
