@@ -16,7 +16,7 @@ from tests.chaos import faults
 from tests.chaos.fleet import Fleet
 
 HARMS = (faults.stop_gateway, faults.stall_to_redis, faults.cut_to_redis)
-QUIET_S, LASTS_S = (0.2, 3.0), (0.1, 4.5)
+QUIET_S, LASTS_S = (0.2, 7.0), (0.1, 4.5)
 
 
 class Disturber:
