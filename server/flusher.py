@@ -2,7 +2,7 @@
 
 Every `flush_ms`: snapshots into the sessions' hashes and one stream entry per shard. The writer tells on
 `acks:<gateway>` which entries are committed. What Redis lost is handed over again; what Redis does not
-take waits here, bounded by the hub's backlog, at which fixes are held.
+take, or a stream that is full, waits here, bounded by the hub's backlog. Both hold fixes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ logger = logging.getLogger("partyline.flusher")
 
 
 def _is_there(member: Member) -> bool:
-    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached."""
-    return member.state is not MemberState.LEFT and not member.session.ended
+    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached,
+    nor of a session that may be coarser by now.
+    """
+    session = member.session
+    return member.state is not MemberState.LEFT and not session.ended and not session.withheld
 
 
 class Flusher:
@@ -49,7 +52,7 @@ class Flusher:
         self._redis = redis
         self._gateway_id = gateway_id
         self._flushing = asyncio.Lock()
-        self._forget: set[int] = set()
+        self._forget: dict[int, int] = {}
         self._down = False
 
     @asynccontextmanager
@@ -58,9 +61,9 @@ class Flusher:
         async with self._flushing:
             yield
 
-    def forget_later(self, session_id: int) -> None:
+    def forget_later(self, session_id: int, revision: int) -> None:
         """The session's cached snapshots must go as soon as Redis is there again."""
-        self._forget.add(session_id)
+        self._forget[session_id] = max(revision, self._forget.get(session_id, 0))
 
     async def flush(self, *, everything: bool = False) -> None:
         """Hands over what is closed (or everything, when draining)."""
@@ -86,13 +89,14 @@ class Flusher:
         batches = hub.batches.unsent()[:BATCHES_A_FLUSH]
         if not (batches or closed or self._forget):
             return
-        for session_id in list(self._forget):
-            await forget_snapshots(self._redis, session_id)
-            self._forget.discard(session_id)
+        for session_id, revision in list(self._forget.items()):
+            await forget_snapshots(self._redis, session_id, revision)
+            self._forget.pop(session_id, None)
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
             pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload()})
-        members = {id(window.member): window.member for window in closed if _is_there(window.member)}.values()
+        there = (window.member for window in closed if _is_there(window.member) and hub.may_send())
+        members = {id(member): member for member in there}.values()
         hub.stats.snapshots += add_snapshots(pipeline, members)
         add_masks(pipeline, members)
         answers = await pipeline.execute(raise_on_error=False)

@@ -39,3 +39,17 @@ def fresh_key(key: str) -> str:
 def commits_channel(gateway_id: str) -> str:
     """Where the writers tell a gateway what is committed."""
     return ACKS + gateway_id
+
+
+def weight_key(shard: int) -> str:
+    """What the entries of a shard's stream weigh: kept by the scripts that add and take out."""
+    return f"{{{stream_key(shard)}}}:weight"
+
+
+ENTRY_WEIGHT = 200
+"""Bytes that Redis and the group need for an entry beside its rows."""
+
+
+def weight(payload: bytes) -> int:
+    """Bytes that an entry with these rows counts against the bound of its stream."""
+    return len(payload) + ENTRY_WEIGHT
