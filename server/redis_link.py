@@ -40,7 +40,7 @@ _SCATTERED = "the cluster cannot be reached, or does not cover all slots"
 
 
 class _Guarded:
-    """Before a connection that may be closed while it is used, by the server or for another command that failed.
+    """Before a connection that may be closed while it is used, by the server or for another's failed command.
 
     redis-py and uvloop then say what no caller expects.
     """
@@ -64,7 +64,7 @@ def _guarded(kind: Any) -> Any:
 
 
 class _Cluster(RedisCluster):
-    """redis-py's client of a Cluster, with errors as of one server, and without harm from one call to another."""
+    """redis-py's client of a Cluster, with the errors of one server; no call does harm to another."""
 
     async def aclose(self) -> None:
         """redis-py calls this to read the map of slots anew. Others wait for answers: nothing is closed."""

@@ -97,9 +97,9 @@ async def test_an_erased_user_leaves_nothing(away_up: Up) -> None:
 
 async def test_a_master_dies_and_nothing_that_was_acked_is_lost(away_up: Up, group: Group) -> None:
     """Fixes go on meanwhile; everything comes back by itself, and every fix is stored and acked in the end."""
-    session = new_session(away_up)
-    ana = await Phone.join(away_up, session["sharable_token"])
     begin, last = now_ms() - 3_000_000, 0
+    session = new_session(away_up, started_at=begin - 60_000)
+    ana = await Phone.join(away_up, session["sharable_token"])
     for name in (stream_key(shard_of(session["session"])), CONTROL):
         master = group.master_of(name) if isinstance(group, RedisCluster) else group.master
         await asyncio.to_thread(master.kill)
