@@ -1,9 +1,9 @@
 """The writer: batches from Redis into PostgreSQL. Commit, then acknowledge, then tell the gateways.
 
-Any number of writers work beside each other. Each reads every shard by its own; entries stay pending under its
-name until their rows are committed, so a writer that dies loses nothing: after any failure it begins with what
-is pending, and what another writer has left is taken over. Rows come packed for COPY; this module never looks
-at them, and PostgreSQL decides which of them are refused.
+Any number of writers work beside each other. Each reads every shard by its own; entries stay pending under
+its name until their rows are committed, so a writer that dies loses nothing: after any failure it begins
+with what is pending, and what another writer has left is taken over. Rows come packed for COPY; this module
+never looks at them, and PostgreSQL decides which of them are refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import asyncpg
 from redis.asyncio import Redis
@@ -18,7 +19,7 @@ from redis.asyncio import Redis
 from db.fence import SHARDS
 from db.positions import PartitionMissing, commit_rows
 from server.batches import Refusals
-from server.consumer import CLAIM_IDLE_MS, Consumer, Entry, Publish, publish_plain
+from server.consumer import CLAIM_IDLE_MS, Consumer, Entry
 from server.streams import dead_key, stream_key
 from server.verdict import AWAY, Suspects, Verdict, verdict
 
@@ -51,13 +52,11 @@ class WriterStats:
 class Writer:
     """Reads all shards."""
 
-    def __init__(
-        self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int, publish: Publish = publish_plain
-    ) -> None:
+    def __init__(self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int) -> None:
         self._pool = pool
         self._redis = redis
         self._ttl_hours = ttl_hours
-        self._consumers = [Consumer(redis, shard, name, publish) for shard in range(SHARDS)]
+        self._consumers = [Consumer(redis, shard, name) for shard in range(SHARDS)]
         self._suspects = Suspects()
         self._busy_since: dict[int, float] = {}
         """Shards whose entries are being committed."""
@@ -67,7 +66,7 @@ class Writer:
         self.stats = WriterStats()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; the rounds under way are finished first, and we leave where nothing is pending."""
+        """Until `stop` is set: rounds under way are finished, and groups left where nothing is pending."""
         if stop.is_set():
             return
         shards = [asyncio.ensure_future(self._run_shard(shard, stop)) for shard in range(SHARDS)]
@@ -202,10 +201,8 @@ class Writer:
         """Says that we live, takes over what others left, tidies up, counts."""
         turn = 0
         while not stop.is_set():
-            try:
+            with suppress(*AWAY):  # the shards say so
                 await self._care_once(tidy=turn % TIDY_EVERY == 0)
-            except AWAY:
-                pass  # the shards say so
             turn += 1
             try:
                 await asyncio.wait_for(stop.wait(), CARE_S)

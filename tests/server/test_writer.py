@@ -19,6 +19,7 @@ from db.pool import DatabaseUnavailable, connect
 from db.positions import pack_row
 from db.retention import make_partitions_ahead
 from protocol.precision import Precision
+from server.consumer import Consumer
 from server.streams import GROUP, commits_channel, dead_key, decode_commit, stream_key
 from server.writer import Writer
 from tests.conftest import NATIVE
@@ -75,6 +76,11 @@ async def told(life: Life) -> AsyncIterator[Told]:
     async with life.redis.pubsub() as pubsub:
         await pubsub.subscribe(commits_channel(GATEWAY))
         yield Told(pubsub)
+
+
+async def join_all(redis: Redis) -> None:
+    for shard in range(SHARDS):
+        await Consumer(redis, shard, "anybody").join()
 
 
 async def windows(superuser: asyncpg.Connection, hosted: Hosted) -> list[int]:
@@ -190,7 +196,7 @@ async def test_a_shard_that_fails_takes_no_other_with_it(
     life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, other = await two_shards(life)
-    commit, failures = writer._commit, [ConnectionResetError()]
+    commit, failures = writer._commit, [asyncpg.DiskFullError()]
 
     async def fail_once(shard: int, payloads: list[bytes]) -> Any:
         if shard == shard_of(failing.id) and failures:
@@ -266,9 +272,9 @@ async def test_poison_entries_are_put_aside_and_hold_up_nobody(
     assert await windows(superuser, hosted) == sorted(good.values())
     assert await left_in(life.redis, shard) == (0, 0)
     assert writer.stats.failures == 0
-    assert [dead for _, dead in await life.redis.xrange(dead_key(shard))] == [
-        {b"g": GATEWAY.encode(), b"d": data} for data in bad
-    ]
+    put_aside = [dead for _, dead in await life.redis.xrange(dead_key(shard))]
+    assert all(dead.pop(b"why").decode().isidentifier() for dead in put_aside)
+    assert put_aside == [{b"g": GATEWAY.encode(), b"d": data} for data in bad]
     assert 0 < await life.redis.ttl(dead_key(shard)) <= 86_400
 
 
@@ -286,7 +292,7 @@ async def test_a_pending_entry_that_was_deleted_is_not_told_as_committed(
     """G1: nothing of it is in PostgreSQL, so its gateway must find it missing and hand it over again."""
     hosted = await life.host()
     key = stream_key(shard_of(hosted.id))
-    await writer._make_groups()
+    await join_all(life.redis)
     gone = await put(life.redis, hosted, row(hosted, start_of(3)))
     kept = await put(life.redis, hosted, row(hosted, start_of(2)))
     await life.redis.xreadgroup(GROUP, "w", {key: ">"})
@@ -387,9 +393,10 @@ async def test_a_writer_under_another_name_takes_over_what_a_dead_one_left(
 ) -> None:
     """A container gets a new name each time; what its predecessor had read must not wait for ever."""
     hosted = await life.host()
-    monkeypatch.setattr("server.writer.CLAIM_IDLE_MS", 200)
+    monkeypatch.setattr("server.consumer.CLAIM_IDLE_MS", 200)
+    monkeypatch.setattr("server.writer.CARE_S", 0.1)
     async with a_writer(role_url("writer"), redis_url, "first") as first:
-        await first._make_groups()
+        await join_all(life.redis)
         entry = await put(life.redis, hosted, row(hosted, start_of()))
         await life.redis.xreadgroup(GROUP, "first", {stream_key(shard_of(hosted.id)): ">"})
     async with a_writer(role_url("writer"), redis_url, "second") as second, running(second.run):
