@@ -395,7 +395,7 @@ async def test_a_writer_under_another_name_takes_over_what_a_dead_one_left(
     hosted = await life.host()
     monkeypatch.setattr("server.consumer.CLAIM_IDLE_MS", 200)
     monkeypatch.setattr("server.writer.CARE_S", 0.1)
-    async with a_writer(role_url("writer"), redis_url, "first") as first:
+    async with a_writer(role_url("writer"), redis_url, "first"):
         await join_all(life.redis)
         entry = await put(life.redis, hosted, row(hosted, start_of()))
         await life.redis.xreadgroup(GROUP, "first", {stream_key(shard_of(hosted.id)): ">"})
