@@ -72,7 +72,7 @@ class Channels:
 
     def publish(self, target: Any, channel: str, data: bytes) -> Any:
         """Queues a message on a pipeline; of a client, answers the awaitable that sends it."""
-        return target.spublish(channel, data) if self._link.is_cluster else target.publish(channel, data)
+        return self._link.publish(target, channel, data)
 
     async def run(self) -> None:
         """Subscribes and listens until cancelled; whatever is away is tried again."""

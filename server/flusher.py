@@ -26,7 +26,7 @@ from server.hub import Hub
 from server.session import Member
 from server.settings import Settings
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
-from server.streams import commits_channel, decode_commit, stream_key, weight, weight_key
+from server.streams import decode_commit, stream_key, weight, weight_key
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -177,19 +177,6 @@ class Flusher:
                 hub.batches.lost(batch)
             else:
                 batch.since_ms = hub.clock()
-
-    async def listen(self) -> None:
-        """Hears commits until cancelled; connects again by itself."""
-        while True:
-            try:
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(commits_channel(self._gateway_id))
-                    async for message in pubsub.listen():
-                        if message["type"] == "message":
-                            self.committed(message["data"])
-                        await asyncio.sleep(0)  # commits come many at once: ticks go in between
-            except (RedisError, OSError):
-                await asyncio.sleep(0.2)
 
     def committed(self, data: bytes) -> None:
         """The writer's word on one entry."""

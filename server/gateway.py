@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from protocol.close_codes import CloseCode
 from protocol.messages import ClientMessage, End, Join, Kick, Resume, SetPrecision, Share
 from protocol.server import Refused, Step
 from server.auth import UserTokens
+from server.channels import Channels
 from server.clock import SteadyClock
 from server.connection import Connection
 from server.entrance import Entrance
@@ -26,10 +26,12 @@ from server.flusher import Flusher
 from server.hub import Hub
 from server.lease import LEASE_MS, RENEW_MS, Lease
 from server.masking import MaskKey
+from server.redis_link import RedisLink
 from server.registry import Registry
 from server.settings import Settings
 from server.slots import Slots, nothing
 from server.steering import Steering
+from server.streams import ACKS, commits_channel
 
 DRAIN_S = 5.0
 """How long a stopping gateway waits for commits before it says goodbye."""
@@ -53,10 +55,12 @@ def monotonic_ms() -> int:
 class Gateway:
     """All parts of a gateway, and the loops that drive them."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, redis: Redis) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, link: RedisLink) -> None:
         self.settings = settings
         self.pool = pool
-        self.redis = redis
+        self.link = link
+        self.redis = redis = link.client
+        self.channels = Channels(link)
         self.id = secrets.token_hex(8)
         self.lease = Lease(monotonic_ms)
         self.hub = Hub(
@@ -75,6 +79,8 @@ class Gateway:
         self.flusher = Flusher(
             hub=self.hub, redis=redis, gateway_id=self.id, stream_rows=settings.stream_rows
         )
+        self.channels.route(ACKS, lambda _, data: self.flusher.committed(data))
+        self.channels.want(commits_channel(self.id))
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
         self.steering = Steering(
             hub=self.hub, registry=self.registry, pool=pool, redis=redis, flusher=self.flusher
@@ -220,7 +226,7 @@ class Gateway:
             self.run_flushes(),
             self.run_look_ups(),
             self.run_erasures(),
-            self.flusher.listen(),
+            self.channels.run(),
         ]
         tasks = {asyncio.create_task(_supervised(loop)) for loop in loops}
         try:

@@ -83,6 +83,10 @@ class RedisLink:
         for client in (self.client, *self._sentinels):
             await client.aclose()
 
+    def publish(self, target: Any, channel: str, data: bytes) -> Any:
+        """Queues a message on a pipeline; of a client, answers the awaitable that sends it."""
+        return target.spublish(channel, data) if self.is_cluster else target.publish(channel, data)
+
     # --- where channels live ----------------------------------------------------------------------------
 
     def place(self, channel: str) -> str | None:
@@ -141,7 +145,8 @@ def _server(url: RedisUrl, socket_timeout: float) -> Made:
 
 
 def _sentinel(url: RedisUrl, socket_timeout: float) -> Made:
-    times = {"socket_timeout": socket_timeout, "socket_connect_timeout": CONNECT_S}
+    once = Retry(NoBackoff(), 0)  # as for one server: who asks knows best when to ask again
+    times = {"socket_timeout": socket_timeout, "socket_connect_timeout": CONNECT_S, "retry": once}
     tls = {"ssl": True} if url.tls else {}
     options = _options(url)
     own = {name.removeprefix("sentinel_"): options.pop(name, None) for name in SENTINEL_OPTIONS}

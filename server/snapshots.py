@@ -73,7 +73,10 @@ async def restore_masks(redis: Redis, masks: Mapping[int, UserMasks]) -> None:
     """Brings fresh masks, by user id, to where they were. What does not decode is left out."""
     if not masks:
         return
-    states = await redis.mget([mask_key(user_id) for user_id in masks])
+    pipeline = redis.pipeline(transaction=False)  # no MGET: of a cluster each node has some of them
+    for user_id in masks:
+        pipeline.get(mask_key(user_id))
+    states = await pipeline.execute()
     for fresh, packed in zip(masks.values(), states, strict=True):
         if isinstance(packed, bytes):
             with suppress(msgspec.MsgspecError, ValueError):

@@ -61,8 +61,8 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
     require(settings, "database_url", "redis_url")
     stop = _stop_event()
     pool = await connect(settings.database_url, min_size=1, max_size=2, application_name="partyline-writer")
-    redis = connect_redis(settings.redis_url, socket_timeout=10)
-    writer = Writer(pool=pool, redis=redis.client, name=name, ttl_hours=settings.ttl_hours)
+    link = connect_redis(settings.redis_url, socket_timeout=10)
+    writer = Writer(pool=pool, redis=link.client, name=name, ttl_hours=settings.ttl_hours)
     stats = writer.stats
     try:
         await require_revision(pool)
@@ -82,7 +82,7 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
         )
         await writer.run(stop)
     finally:
-        await redis.aclose()
+        await link.aclose()
         await pool.close()
 
 

@@ -64,7 +64,7 @@ class hearing:
         self._life = life
 
     async def __aenter__(self) -> None:
-        self._task = asyncio.ensure_future(self._life.flusher.listen())
+        self._task = asyncio.ensure_future(self._life.gateway.channels.run())
         channel = commits_channel(self._life.gateway.id)
 
         async def subscribed() -> bool:

@@ -21,8 +21,23 @@ def of_state(sqlstate: str) -> BaseException:
 
 @pytest.mark.parametrize(
     "sqlstate",
-    ["25006", "53100", "53200", "53300", "57P03", "57014", "40P01", "40001", "55P03", "58030", "42501", "42P01"]
-    + ["25P03", "XX001", "XX002"],
+    [
+        "25006",
+        "53100",
+        "53200",
+        "53300",
+        "57P03",
+        "57014",
+        "40P01",
+        "40001",
+        "55P03",
+        "58030",
+        "42501",
+        "42P01",
+        "25P03",
+        "XX001",
+        "XX002",
+    ],
 )
 def test_the_server_s_state_makes_entries_wait(sqlstate: str) -> None:
     assert verdict(of_state(sqlstate)) is Verdict.AWAY
@@ -52,12 +67,16 @@ def test_an_end_of_the_connection_may_be_the_entry_s_doing(error: Exception) -> 
     assert verdict(error) is Verdict.LOST
 
 
-@pytest.mark.parametrize("error", [RedisAway(), ReadOnlyError(), OSError(), TimeoutError(), PartitionMissing()])
+@pytest.mark.parametrize(
+    "error", [RedisAway(), ReadOnlyError(), OSError(), TimeoutError(), PartitionMissing()]
+)
 def test_who_does_not_answer_is_away(error: Exception) -> None:
     assert verdict(error) is Verdict.AWAY
 
 
-@pytest.mark.parametrize("error", [ValueError(), TypeError(), OverflowError(), KeyError("d"), RecursionError()])
+@pytest.mark.parametrize(
+    "error", [ValueError(), TypeError(), OverflowError(), KeyError("d"), RecursionError()]
+)
 def test_what_nobody_foresaw_is_the_entry_s(error: Exception) -> None:
     """A writer that ended over it would leave it to the next one."""
     assert verdict(error) is Verdict.POISON
