@@ -19,49 +19,21 @@ from db.pool import DatabaseUnavailable, connect
 from db.positions import pack_row
 from db.retention import make_partitions_ahead
 from protocol.precision import Precision
-from server.consumer import Consumer
-from server.streams import GROUP, commits_channel, dead_key, decode_commit, stream_key
+from server.streams import GROUP, commits_channel, dead_key, stream_key
 from server.writer import Writer
 from tests.conftest import NATIVE
-from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, now_ms, roles_of, running
-
-GATEWAY = "0123456789abcdef"
-
-
-def start_of(ago_windows: int = 2) -> int:
-    return (now_ms() // 5000 - ago_windows) * 5000
-
-
-def row(hosted: Hosted, start: int, lat: float = 37.5, precision: str = "exact") -> bytes:
-    return pack_row(hosted.id, hosted.host_user_id, start, 250, lat, 127.0, 5.0, precision)
-
-
-async def put(redis: Redis, hosted: Hosted, *rows: bytes, gateway: str = GATEWAY) -> str:
-    return await put_bytes(redis, shard_of(hosted.id), b"".join(rows), gateway)
-
-
-async def put_bytes(redis: Redis, shard: int, data: bytes, gateway: str = GATEWAY) -> str:
-    entry: bytes = await redis.xadd(stream_key(shard), {"g": gateway, "d": data})
-    return entry.decode()
-
-
-class Told:
-    """What a gateway hears."""
-
-    def __init__(self, pubsub: Any) -> None:
-        self._pubsub = pubsub
-        self.heard: list[tuple[int, str, list[Any]]] = []
-
-    async def next(self) -> tuple[int, str, list[Any]]:
-        message = None
-        async with asyncio.timeout(15):
-            while message is None:
-                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
-        self.heard.append(decode_commit(message["data"]))
-        return self.heard[-1]
-
-    async def nothing(self) -> bool:
-        return await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0.3) is None
+from tests.server.entries import (
+    GATEWAY,
+    Told,
+    join_all,
+    left_in,
+    put,
+    put_bytes,
+    row,
+    start_of,
+    windows,
+)
+from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, roles_of, running
 
 
 @pytest.fixture(autouse=True)
@@ -76,26 +48,6 @@ async def told(life: Life) -> AsyncIterator[Told]:
     async with life.redis.pubsub() as pubsub:
         await pubsub.subscribe(commits_channel(GATEWAY))
         yield Told(pubsub)
-
-
-async def join_all(redis: Redis) -> None:
-    for shard in range(SHARDS):
-        await Consumer(redis, shard, "anybody").join()
-
-
-async def windows(superuser: asyncpg.Connection, hosted: Hosted) -> list[int]:
-    found = await superuser.fetch(
-        "SELECT (extract(epoch FROM recorded_at) * 1000)::bigint AS start FROM party_positions "
-        "WHERE session_id = $1 ORDER BY 1",
-        hosted.id,
-    )
-    return [record["start"] for record in found]
-
-
-async def left_in(redis: Redis, shard: int) -> tuple[int, int]:
-    """(entries, pending entries) of a stream."""
-    key = stream_key(shard)
-    return await redis.xlen(key), (await redis.xpending(key, GROUP))["pending"]
 
 
 async def test_an_entry_becomes_rows_and_then_its_gateway_is_told(
