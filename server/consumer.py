@@ -7,7 +7,7 @@ both commit the same rows, and the key makes them one (G2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ DEAD_FIELD_BYTES = 65_536
 """Of a field of a dead letter that is longer, the begin is kept."""
 
 Entry = tuple[bytes, dict[bytes, bytes]]
+Publish = Callable[[Any, str, bytes], Any]
+"""Queues a message on a pipeline: `(pipeline, channel, data)`."""
 
 
 def _script(name: str) -> str:
@@ -48,14 +50,20 @@ def _script(name: str) -> str:
 _SETTLE, _BURY, _KEEP, _LEAVE = map(_script, ("settle", "bury", "keep", "leave"))
 
 
+def publish_plain(pipeline: Any, channel: str, data: bytes) -> None:
+    """On one server."""
+    pipeline.publish(channel, data)
+
+
 class Consumer:
     """The writer `name` at the stream of `shard`. Every method raises `RedisError`, `OSError`."""
 
-    def __init__(self, redis: Redis, shard: int, name: str) -> None:
+    def __init__(self, redis: Redis, shard: int, name: str, publish: Publish = publish_plain) -> None:
         self._redis = redis
         self._shard = shard
         self._key = stream_key(shard)
         self._name = name
+        self._publish = publish
         self._is_cluster = isinstance(redis, RedisCluster)
 
     async def read(self, *, pending: bool, block_ms: int) -> list[Entry]:
@@ -127,21 +135,21 @@ class Consumer:
         pipeline = self._redis.pipeline(transaction=False)
         if not self._is_cluster:  # one way there and back
             pipeline.eval(*script)
-            self._publish(pipeline, entries, refused)
+            self._say(pipeline, entries, refused)
             await pipeline.execute()
             return
         await self._redis.eval(*script)
-        self._publish(pipeline, entries, refused)
+        self._say(pipeline, entries, refused)
         try:
             await pipeline.execute()
         except (RedisError, OSError):
             return  # the channels' nodes are others, and gateways ask for what they did not hear
 
-    def _publish(self, pipeline: Any, entries: Sequence[Entry], refused: Refusals) -> None:
-        say = pipeline.spublish if self._is_cluster else pipeline.publish
+    def _say(self, pipeline: Any, entries: Sequence[Entry], refused: Refusals) -> None:
         for entry_id, fields in entries:
             gateway = fields.get(b"g", b"").decode("ascii", "replace")
-            say(commits_channel(gateway), encode_commit((self._shard, entry_id.decode(), refused)))
+            said = encode_commit((self._shard, entry_id.decode(), refused))
+            self._publish(pipeline, commits_channel(gateway), said)
 
     async def bury(self, entry: Entry, why: str) -> None:
         """Puts an entry aside. Nobody is told: nothing of it was committed (G1)."""

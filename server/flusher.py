@@ -44,8 +44,11 @@ logger = logging.getLogger("partyline.flusher")
 
 
 def _is_there(member: Member) -> bool:
-    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached."""
-    return member.state is not MemberState.LEFT and not member.session.ended
+    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached,
+    nor of a session that may be coarser by now.
+    """
+    session = member.session
+    return member.state is not MemberState.LEFT and not session.ended and not session.withheld
 
 
 class Flusher:
@@ -58,7 +61,7 @@ class Flusher:
         self._redis = redis
         self._gateway_id = gateway_id
         self._flushing = asyncio.Lock()
-        self._forget: set[int] = set()
+        self._forget: dict[int, int] = {}
         self._down = False
         self.filling = Filling(bound_of(stream_rows))
         self._is_cluster = isinstance(redis, RedisCluster)
@@ -69,9 +72,9 @@ class Flusher:
         async with self._flushing:
             yield
 
-    def forget_later(self, session_id: int) -> None:
+    def forget_later(self, session_id: int, revision: int) -> None:
         """The session's cached snapshots must go as soon as Redis is there again."""
-        self._forget.add(session_id)
+        self._forget[session_id] = max(revision, self._forget.get(session_id, 0))
 
     async def flush(self, *, everything: bool = False) -> None:
         """Hands over what is closed (or everything, when draining)."""
@@ -99,11 +102,12 @@ class Flusher:
         to_ask = self.filling.to_ask(batches)
         if not (batches or closed or to_ask or self._forget):
             return
-        for session_id in list(self._forget):
-            await forget_snapshots(self._redis, session_id)
-            self._forget.discard(session_id)
+        for session_id, revision in list(self._forget.items()):
+            await forget_snapshots(self._redis, session_id, revision)
+            self._forget.pop(session_id, None)
         pipeline = self._redis.pipeline(transaction=False)
-        members = {id(window.member): window.member for window in closed if _is_there(window.member)}.values()
+        there = (window.member for window in closed if _is_there(window.member) and hub.may_send())
+        members = {id(member): member for member in there}.values()
         snapshots = add_snapshots(pipeline, members)
         add_masks(pipeline, members)
         asked: list[tuple[int, Batch | None]] = [(batch.shard, batch) for batch in batches]
@@ -132,7 +136,7 @@ class Flusher:
             for shard, batch in asked:
                 self._queue(pipeline, shard, batch)
             answers = await pipeline.execute(raise_on_error=False)
-            return answers[len(answers) - len(asked) :], _first_error(answers)
+            return answers[len(answers) - len(asked) :], None
         pipelines = {shard: self._redis.pipeline(transaction=False) for shard, _ in asked}
         for shard, batch in asked:
             self._queue(pipelines[shard], shard, batch)
@@ -142,7 +146,7 @@ class Flusher:
             shard: iter(one) if isinstance(one, list) else repeat(one)
             for shard, one in zip(pipelines, said, strict=True)
         }
-        return [next(of_shard[shard]) for shard, _ in asked], _first_error([beside])
+        return [next(of_shard[shard]) for shard, _ in asked], _error(beside)
 
     def _queue(self, pipeline: Any, shard: int, batch: Batch | None) -> None:
         arguments: tuple[Any, ...] = (self.filling.bound,)
@@ -171,7 +175,9 @@ class Flusher:
         pipeline = self._redis.pipeline(transaction=False)
         for batch in old:
             pipeline.xrange(stream_key(batch.shard), batch.entry_id, batch.entry_id, count=1)
-        for batch, found in zip(old, await pipeline.execute(), strict=True):
+        for batch, found in zip(old, await pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(found, Exception):
+                continue
             if not found:
                 hub.stats.resent_batches += 1
                 hub.batches.lost(batch)
@@ -205,5 +211,5 @@ class Flusher:
             logger.warning("Redis is away: batches wait here" if down else "Redis is back")
 
 
-def _first_error(answers: list[Any]) -> BaseException | None:
-    return next((answer for answer in answers if isinstance(answer, BaseException)), None)
+def _error(answer: Any) -> BaseException | None:
+    return answer if isinstance(answer, BaseException) else None

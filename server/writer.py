@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from db.fence import SHARDS
 from db.positions import PartitionMissing, commit_rows
 from server.batches import Refusals
-from server.consumer import CLAIM_IDLE_MS, Consumer, Entry
+from server.consumer import CLAIM_IDLE_MS, Consumer, Entry, Publish, publish_plain
 from server.streams import dead_key, stream_key
 from server.verdict import AWAY, Suspects, Verdict, verdict
 
@@ -52,16 +52,21 @@ class WriterStats:
 class Writer:
     """Reads all shards."""
 
-    def __init__(self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int) -> None:
+    def __init__(
+        self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int, publish: Publish = publish_plain
+    ) -> None:
         self._pool = pool
         self._redis = redis
         self._ttl_hours = ttl_hours
-        self._consumers = [Consumer(redis, shard, name) for shard in range(SHARDS)]
+        self._consumers = [Consumer(redis, shard, name, publish) for shard in range(SHARDS)]
         self._suspects = Suspects()
         self._busy_since: dict[int, float] = {}
         """Shards whose entries are being committed."""
         self._claimed: set[int] = set()
         """Shards in which something was taken over that is not read yet."""
+        self._most: dict[int, int] = {}
+        """Shards whose last commit cost the connection, and how many entries the next may have: PostgreSQL
+        may be away for a while each time."""
         self._away: set[int] = set()
         self.stats = WriterStats()
 
@@ -136,8 +141,10 @@ class Writer:
     async def _take(self, shard: int, entries: Sequence[Entry]) -> None:
         """Stores what has rows. Of what has none nobody is told: nothing of it was committed (G1)."""
         with_rows = [entry for entry in entries if b"d" in entry[1]]
-        if with_rows:
-            await self._write(shard, with_rows)
+        most = self._most.get(shard, len(entries))
+        for first in range(0, len(with_rows), most):
+            await self._write(shard, with_rows[first : first + most])
+        self._most.pop(shard, None)
         deleted = [entry_id for entry_id, fields in entries if not fields]
         if deleted:
             await self._consumers[shard].forget(deleted)
@@ -156,6 +163,8 @@ class Writer:
                 found = Verdict.AWAY if isinstance(error, _NoConnection) else verdict(error)
                 if found is Verdict.AWAY:
                     raise
+                if found is Verdict.LOST:
+                    self._most[shard] = max(len(entries) // 16, 1)
                 if len(entries) == 1:
                     if found is Verdict.POISON or self._suspects.lost((shard, entries[0][0])):
                         await self._bury(shard, entries[0], type(error).__name__)

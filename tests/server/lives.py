@@ -23,6 +23,7 @@ from protocol.codec import JSON
 from protocol.options import Options
 from protocol.precision import Precision
 from server.connection import Connection
+from server.control_store import SERVED
 from server.gateway import Gateway
 from server.redis_link import RedisLink, connect_redis
 from server.session import Member, Session
@@ -108,8 +109,8 @@ class Life:
 
     async def settled(self) -> None:
         """Every command has been carried out."""
-        while self.gateway._commands:
-            await asyncio.gather(*self.gateway._commands)
+        while self.gateway.commands.running:
+            await asyncio.gather(*self.gateway.commands.running)
 
     async def say(self, message: Any, bearer: str = "") -> RecordingSocket:
         """A new connection that says this first."""
@@ -197,12 +198,19 @@ async def writer(role_url: Callable[[str], str], redis_url: str) -> AsyncIterato
         yield writer
 
 
+async def long_served(redis: Any) -> None:
+    """This Redis is not new: no gateway of the time before may still have a lease, and nobody waits for it."""
+    server = (await redis.info("server"))["run_id"]
+    await redis.hset(SERVED, mapping={"server": server, "since": "0"})
+
+
 @asynccontextmanager
 async def a_life(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Life]:
     wanted = {"allow_guests": True, "jwt_secret": SECRET, "mask_key": MASK_KEY, **settings}
     pool = await connect(database_url, min_size=1, max_size=8, application_name="gateway")
     link = connect_redis(redis_url)
     try:
+        await long_served(link.client)
         yield Life(Settings(database_url=database_url, redis_url=redis_url, **wanted), pool, link)
     finally:
         await link.aclose()
@@ -214,7 +222,7 @@ async def a_writer(database_url: str, redis_url: str, name: str = "w") -> AsyncI
     pool = await connect(database_url, min_size=1, max_size=2, application_name="writer")
     link = connect_redis(redis_url, socket_timeout=10)
     try:
-        yield Writer(pool=pool, redis=link.client, name=name, ttl_hours=168)
+        yield Writer(pool=pool, redis=link.client, name=name, ttl_hours=168, publish=link.publish)
     finally:
         await link.aclose()
         pool.terminate()
