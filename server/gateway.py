@@ -87,7 +87,9 @@ class Gateway:
             jwks_url=settings.jwks_url or None,
             audience=settings.jwt_audience or None,
         )
-        self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
+        self.flusher = Flusher(
+            hub=self.hub, redis=redis, gateway_id=self.id, stream_rows=settings.stream_rows
+        )
         self.channels.route(ACKS, lambda _, data: self.flusher.committed(data))
         self.channels.want(commits_channel(self.id))
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
@@ -281,6 +283,7 @@ class Gateway:
             "windows_unsettled": ("Windows that wait for their commit", hub.windows.unsettled),
             "batches_unsettled": ("Batches that wait for their commit", len(hub.batches)),
             "holding": ("1 while fixes are held", float(hub.holding)),
+            "streams_full": ("Shards whose stream takes no more", len(self.flusher.filling.full)),
             "lease_held": ("1 while positions may be sent", float(self.lease.held())),
         }
 
