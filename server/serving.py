@@ -49,11 +49,13 @@ def bound_unsent(fileno: int) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, which drains the gateway before it closes connections."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, metrics: socket.socket | None) -> None:
-        super().__init__(config)
+    def __init__(
+        self, gateway: Gateway, *, host: str, port: int, metrics: socket.socket | None = None
+    ) -> None:
+        super().__init__(_config(gateway, host, port))
         self._gateway = gateway
         self._metrics = metrics
         gateway.slots.never_while(self.server_state.tasks)
@@ -134,6 +136,23 @@ _PLAIN_HTTP: dict[str, Any] = {
 }
 
 
+def _config(gateway: Gateway, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(gateway),
+        host=host,
+        port=port,
+        ws=websocket_factory(  # type: ignore[arg-type]
+            lambda: Connection(gateway.hub),
+            slots=gateway.slots,
+            subprotocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
+            origins=gateway.settings.origins,
+        ),
+        timeout_graceful_shutdown=5,
+        backlog=4096,
+        **_PLAIN_HTTP,
+    )
+
+
 async def serve(
     settings: Settings,
     *,
@@ -150,25 +169,11 @@ async def serve(
     pool = await connect(settings.database_url, min_size=1, max_size=8, application_name="partyline-gateway")
     redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
     gateway = Gateway(settings, pool, redis)
-    config = uvicorn.Config(
-        make_app(gateway),
-        host=host,
-        port=port,
-        ws=websocket_factory(  # type: ignore[arg-type]
-            lambda: Connection(gateway.hub),
-            slots=gateway.slots,
-            subprotocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
-            origins=settings.origins,
-        ),
-        timeout_graceful_shutdown=5,
-        backlog=4096,
-        **_PLAIN_HTTP,
-    )
     gc.freeze()  # what is there now stays: no collection looks at it again, and holds everybody up for it
     try:
         await require_revision(pool)
         async with gateway.running():
-            server = _Server(config, gateway, metrics)
+            server = Server(gateway, host=host, port=port, metrics=metrics)
             telling = None
             if place is not None:
                 gateway.worker = place.number

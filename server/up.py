@@ -105,10 +105,9 @@ class Up:
 
     def stop(self) -> None:
         """Stops everything, in the order that loses nothing: walkers, gateway, writer, keeper, servers."""
-        for name in ("walk", "gateway", "writer", "keeper"):
-            process = self.processes.pop(name, None)
-            if process is not None:
-                stop(process)
+        for role in ("walk", "gateway", "writer", "keeper"):
+            for name in [name for name in self.processes if _role_of(name) == role]:
+                stop(self.processes.pop(name))
         if self._ours:
             self._ours = False
             self._endpoints.unlink(missing_ok=True)
@@ -124,8 +123,12 @@ class Up:
             backfill.run(url, name)
 
     def start_process(self, name: str, *arguments: str) -> None:
-        """Starts `gateway`, `writer`, `keeper` or `walk` as a process with a log file of its own."""
-        if name == "gateway":
+        """Starts `gateway`, `writer`, `keeper` or `walk` as a process with a log file of its own.
+
+        A further one is named after its role, as `gateway-2` or `writer-2`.
+        """
+        role = _role_of(name)
+        if role == "gateway" and not arguments:
             where = ("--host", self._host, "--port", str(self._port))
             arguments = (*where, "--workers", str(self._workers))
         environment = dict(os.environ)
@@ -134,11 +137,11 @@ class Up:
             "PARTYLINE_REDIS_URL": self.stack.redis_url,
             "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
             "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
-            "PARTYLINE_DATABASE_URL": self._url_of(name) if name in _ROLES else "",
+            "PARTYLINE_DATABASE_URL": self._url_of(role) if role in _ROLES else "",
         }
         with self._log_path(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(  # noqa: S603 - our own command
-                command(name, *arguments),
+                command(role, *arguments),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -188,6 +191,10 @@ class Up:
             "redis_url": self.stack.redis_url,
         }
         _write_private(self._endpoints, json.dumps(endpoints))
+
+
+def _role_of(name: str) -> str:
+    return name.partition("-")[0]
 
 
 class _Secrets:

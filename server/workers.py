@@ -154,7 +154,7 @@ class Workers:
         """Until a signal says stop: 0; raises `WorkersFailed` when a worker cannot be kept running."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, number)
+            loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._roll.set)
         stopped = asyncio.create_task(self._stopping.wait())
         work = asyncio.create_task(self._work())
@@ -173,10 +173,10 @@ class Workers:
         logger.info("all workers have ended")
         return 0 if all(code in (0, -signal.SIGTERM) for code in codes) else 1
 
-    def _stop(self, number: int) -> None:
+    def _stop(self) -> None:
         if self._stopping.is_set():  # the second one: they end at once
             for child in self._children:
-                child.signal(number)
+                child.signal(signal.SIGINT)  # another one than the first: two of a kind may become one
         self._stopping.set()
 
     async def _work(self) -> None:
