@@ -18,7 +18,6 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from db.pool import connect
@@ -27,6 +26,7 @@ from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from server.api import make_app
 from server.connection import Connection
 from server.gateway import Gateway
+from server.redis_link import connect_redis
 from server.settings import Settings, require
 from server.site import health_routes
 from server.upgrade import websocket_factory
@@ -167,8 +167,8 @@ async def serve(
     if place is not None:
         listening, metrics = inherited(place)
     pool = await connect(settings.database_url, min_size=1, max_size=8, application_name="partyline-gateway")
-    redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
-    gateway = Gateway(settings, pool, redis)
+    link = connect_redis(settings.redis_url)
+    gateway = Gateway(settings, pool, link)
     gc.freeze()  # what is there now stays: no collection looks at it again, and holds everybody up for it
     try:
         await require_revision(pool)
@@ -181,8 +181,9 @@ async def serve(
             await server.serve(listening)
             if telling is not None:
                 telling.cancel()
+        await gateway.give_back_lease()  # not before its loops have ended: they would ask for it again
     finally:
-        await redis.aclose()
+        await link.aclose()
         await pool.close()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+import redis
 
 from protocol import messages as wire
 from protocol.close_codes import CloseCode
@@ -17,7 +18,7 @@ from server.leaving import COMMITS_S, HANDED_ON_S, SPREAD_S
 from server.serving import Server
 from server.writer import Writer
 from tests.e2e.conftest import free_port
-from tests.server.lives import Life, Lives, a_life, eventually, now_ms, running, welcome
+from tests.server.lives import Life, Lives, eventually, now_ms, running, welcome
 
 LONGEST_S = COMMITS_S + SPREAD_S + 2 * HANDED_ON_S
 
@@ -57,15 +58,19 @@ async def test_without_a_writer_it_goes_in_time_and_the_batches_are_in_the_strea
     assert not [message for message in ana.said() if isinstance(message, wire.Ack)]
 
 
-async def test_without_redis_it_goes_in_time_too(role_url: Callable[[str], str]) -> None:
-    async with a_life(role_url("gateway"), f"redis://127.0.0.1:{free_port()}") as life:
-        hosted = await life.host()
-        ana = await life.join(hosted)
-        life.fix(ana, 1, now_ms())
-        async with asyncio.timeout(LONGEST_S + 10):
-            await life.gateway.drain()
-        assert ana.closed_with == CloseCode.GOING_AWAY
-        assert not [message for message in ana.said() if isinstance(message, wire.Ack)]
+async def test_while_redis_stalls_it_goes_in_time_too(life: Life, redis_url: str) -> None:
+    hosted = await life.host()
+    ana = await life.join(hosted)
+    life.fix(ana, 1, now_ms())
+    with redis.Redis.from_url(redis_url) as stalling:
+        stalling.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
+        try:
+            async with asyncio.timeout(LONGEST_S + 10):
+                await life.gateway.drain()
+        finally:
+            stalling.execute_command("CLIENT", "UNPAUSE")
+    assert ana.closed_with == CloseCode.GOING_AWAY
+    assert not [message for message in ana.said() if isinstance(message, wire.Ack)]
 
 
 async def test_the_goodbyes_are_spread_and_until_then_everybody_is_in_the_party(live: Lives) -> None:

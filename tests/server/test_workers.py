@@ -17,8 +17,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.control_store import GATEWAYS
 from tests.e2e.conftest import free_port
 from tests.server.lives import MASK_KEY
 from tests.server.test_up import wait_until
@@ -163,7 +165,7 @@ class Callers:
 
 
 def test_workers_share_a_port_are_replaced_and_started_again_and_nobody_is_turned_away(
-    gateway: Starts,
+    gateway: Starts, redis_url: str
 ) -> None:
     running = gateway("--workers", "2")
     running.ready()
@@ -202,6 +204,9 @@ def test_workers_share_a_port_are_replaced_and_started_again_and_nobody_is_turne
     assert running.process.wait(30) == 0
     assert all(map(is_gone, third.values()))
     assert len(running.events("drained")) == 4
+    with redis.Redis.from_url(redis_url) as client:  # nobody waits for a lease of theirs
+        assert not list(client.scan_iter("gw:*"))
+        assert client.zcard(GATEWAYS) == 1  # the one that was killed; it runs out
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", running.port))
 
