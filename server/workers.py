@@ -253,6 +253,11 @@ class Workers:
 def run_workers(*, host: str, port: int, count: int, metrics_port: int | None) -> int:
     """The parent's process. Raises `CannotListen`, `WorkersFailed`."""
 
+    # No thread a child, as asyncio would have by default: each thread of a killed parent that ends sends the
+    # workers their signal, and the second one means "at once".
+    if hasattr(os, "pidfd_open"):
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+
     async def run() -> int:
         return await Workers(host=host, port=port, count=count, metrics_port=metrics_port).run()
 

@@ -217,7 +217,7 @@ def test_a_killed_parent_leaves_no_worker_behind(gateway: Starts) -> None:
     workers = running.by_number().values()
     running.process.kill()
     wait_until(lambda: all(map(is_gone, workers)))
-    assert len(running.events("drained")) == 2  # they were told to stop, not killed
+    assert len(running.events("drained")) == 2, running.said()  # they were told to stop, not killed
 
 
 @pytest.mark.slow
