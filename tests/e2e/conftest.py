@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -62,6 +63,13 @@ class Served(Protocol):
 
     @property
     def http(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class GatewayAt:
+    """One of several gateways."""
+
+    http: str
 
 
 def http(up: Served, method: str, path: str, body: object = None, token: str = "") -> tuple[int, Any]:

@@ -17,7 +17,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -31,7 +30,7 @@ from db.revision import NEEDED_REVISION
 from load_tests.run.notes import Run
 from server.up import Up
 from tests.db.ttl_column import BEFORE, CONTRACT, EXPAND, OLD_SESSIONS, SWITCH
-from tests.e2e.conftest import Phone, free_port, http, new_session, now_ms
+from tests.e2e.conftest import GatewayAt, Phone, free_port, http, new_session, now_ms
 from tests.e2e.lock_waits import LIMIT_S, LockWaits
 
 ROOT = Path(__file__).parents[2]
@@ -190,14 +189,7 @@ async def a_party_works(up: Up) -> None:
     await phone.close()
 
 
-@dataclass
-class Beside:
-    """A further gateway."""
-
-    http: str
-
-
-async def one_party_on_both(old: Up, new: Beside) -> None:
+async def one_party_on_both(old: Up, new: GatewayAt) -> None:
     """A member on each, the host now here and now there: each reads what the other has written."""
     session = new_session(old, ttl_hours=30)
     path, token = f"/v1/sessions/{session['session']}", session["host"]["member_token"]
@@ -263,7 +255,7 @@ async def test_a_column_takes_the_place_of_a_key_while_a_crowd_streams(live: Liv
         live.code = ROOT  # deploy: the new gateway beside the old one, while somebody migrates once more
         port = free_port()
         live.start_process("gateway-2", "--port", str(port))
-        beside = Beside(f"http://127.0.0.1:{port}")
+        beside = GatewayAt(f"http://127.0.0.1:{port}")
         while "lease is held" not in (live.data_dir / "gateway-2.log").read_text():
             assert live.processes["gateway-2"].poll() is None
             await asyncio.sleep(0.05)

@@ -5,110 +5,64 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from server.up import Up
-from tests.e2e.conftest import free_port, new_session
+from tests.chaos.crowds import Crowd, assert_clean
+from tests.chaos.fleet import Fleet
+from tests.e2e.conftest import GatewayAt, Served, free_port, new_session
 from tests.e2e.travellers import Travellers, until
 
 MEMBERS = int(os.environ.get("PARTYLINE_TEST_ROLLING_MEMBERS", "60"))
 PARTY = 6
 AWAY_S = 3.0
-"""What is promised, from the close to the next welcome."""
+"""What is promised, from the close to the next welcome, and of who is shown as offline."""
 
 
-class Several(Up):
-    """`up` with several gateways, each on a port of its own, and two writers."""
-
-    def add(self, *ports: int) -> None:
-        self._arguments = {
-            f"gateway-{number}": ("--host", "127.0.0.1", "--port", str(port))
-            for number, port in enumerate(ports, 2)
-        } | {"writer": ("--name", "writer-1"), "writer-2": ("--name", "writer-2")}
-        for name in self._arguments:
-            if name != "writer":
-                self.start_process(name, *self._arguments[name])
-
-    async def restart(self, name: str) -> None:
-        """SIGTERM, and the same again when it has ended."""
-        process = self.processes.pop(name)
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 30) == 0
-        self.start_process(name, *self._arguments.get(name, ()))
+def travellers(at: Served, *urls: str) -> Travellers:
+    """In sessions that are made at one gateway, to be met on all."""
+    made = [new_session(at, tick_ms=1000) for _ in range(MEMBERS // PARTY)]
+    sessions = [(one["session"], one["sharable_token"]) for one in made]
+    return Travellers(sessions, PARTY, [f"{url.replace('http', 'ws', 1)}/v1/stream" for url in urls])
 
 
-async def ready(port: int) -> None:
-    def answers() -> bool:
-        with (
-            suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer,
-        ):
-            return bool(answer.status == 200)
-        return False
-
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(answers):
-            await asyncio.sleep(0.05)
-
-
-def url(port: int) -> str:
-    return f"ws://127.0.0.1:{port}/v1/stream"
-
-
-def parties(up: Up) -> list[tuple[int, str]]:
-    made = [new_session(up, tick_ms=1000) for _ in range(MEMBERS // PARTY)]
-    return [(one["session"], one["sharable_token"]) for one in made]
-
-
-async def judged(up: Up, travellers: Travellers) -> None:
+async def judge(on_the_way: Travellers, database_url: str, *logs: Path) -> None:
     """What must hold once the last one has come back."""
-    await until(lambda: all(one.away == 0 for one in travellers.all))
-    await travellers.settled()
-    measured = travellers.measured
-    print(f"{len(travellers.all)} members: {measured.line()}; closes {dict(measured.closes)}")  # noqa: T201
-    assert await travellers.lost(up.stack.database_url) == []
-    assert sum(len(one.acked) for one in travellers.all) > 5 * len(travellers.all)
-    assert all(one.session.account.lost == 0 for one in travellers.all)
+    await until(lambda: all(one.away == 0 for one in on_the_way.all))
+    await on_the_way.settled()
+    measured = on_the_way.measured
+    print(f"{len(on_the_way.all)} members: {measured.line()}; closes {dict(measured.closes)}")  # noqa: T201
+    assert await on_the_way.lost(database_url) == []
+    assert sum(len(one.acked) for one in on_the_way.all) > 5 * len(on_the_way.all)
+    assert all(one.session.account.lost == 0 for one in on_the_way.all)
     assert max(measured.without) <= AWAY_S
-    assert measured.closes[4000] >= len(travellers.all)
-    for name in [name for name in up.processes if name.startswith(("gateway", "writer"))]:
-        log = (up.data_dir / f"{name}.log").read_text()
-        assert '"level": "ERROR"' not in log, log
-        assert "Traceback" not in log, log
-
-
-@pytest.fixture
-def several(tmp_path: Path) -> Iterator[Several]:
-    up = Several(data_dir=tmp_path, host="127.0.0.1", port=free_port(), demo=False, say=print)
-    try:
-        up.start()
-        yield up
-    finally:
-        up.stop()
+    assert measured.closes[4000] >= len(on_the_way.all)
+    for log in logs:
+        text = log.read_text()
+        assert '"level": "ERROR"' not in text, text
+        assert "Traceback" not in text, text
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_gateways_and_writers_restarted_in_turn_lose_nothing_and_nobody(several: Several) -> None:
-    ports = [several._port, free_port(), free_port()]
-    several.add(*ports[1:])
-    for port in ports:
-        await ready(port)
-    async with Travellers(parties(several), PARTY, list(map(url, ports))) as travellers:
-        await asyncio.sleep(6)
-        for port, *names in zip(
-            ports, ("gateway", "gateway-2", "gateway-3"), ("writer", "writer-2", "writer"), strict=True
-        ):
-            for name in names:
-                await several.restart(str(name))
-                await ready(port)
-            await asyncio.sleep(1)
-        await judged(several, travellers)
+@pytest.mark.timeout(600)
+async def test_gateways_and_writers_restarted_in_turn_lose_nothing_and_nobody(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "fleet", gateways=3, writers=2) as fleet:
+        with Crowd(fleet, members=MEMBERS, seed=7) as crowd:
+            async with travellers(GatewayAt(fleet.urls[0]), *fleet.urls) as on_the_way:
+                await asyncio.sleep(5)
+                writers = [fleet.writers[0], fleet.writers[1], fleet.writers[0]]
+                for gateway, writer in zip(fleet.gateways, writers, strict=True):
+                    for one in (gateway, writer):
+                        assert await asyncio.to_thread(one.terminate) == 0
+                        one.start()
+                        await asyncio.to_thread(fleet.await_ready)
+                    await asyncio.sleep(1)
+                await judge(on_the_way, fleet.database_url, *(one.log for one in fleet.children))
+            run = await asyncio.to_thread(crowd.ended)
+        print(f"crowd: {run.account}; looked up {run.audited.looked_up}")  # noqa: T201
+        assert_clean(run, crowd.said)
 
 
 @pytest.mark.slow
@@ -118,11 +72,11 @@ async def test_workers_replaced_in_turn_lose_nothing_and_nobody(tmp_path: Path) 
     log = tmp_path / "gateway.log"
     try:
         up.start()
-        async with Travellers(parties(up), PARTY, [url(up._port)]) as travellers:
+        async with travellers(up, up.http) as on_the_way:
             for times in (1, 2):
                 await asyncio.sleep(5)
                 up.processes["gateway"].send_signal(signal.SIGHUP)
                 await until(lambda times=times: log.read_text().count("rolling restart done") == times)  # type: ignore[misc]
-            await judged(up, travellers)
+            await judge(on_the_way, up.stack.database_url, log)
     finally:
         up.stop()

@@ -50,8 +50,6 @@ class Traveller:
 
     def __init__(self, name: str, token: str, places: Sequence[str], first: int, measured: Measured) -> None:
         self.session = ClientSession(MSGPACK, name=name, token=token)
-        self._places = [Place.of(url) for url in places]
-        self._next = first % len(places)
         self._measured = measured
         self._since: float | None = None
         self._offline: dict[int, float] = {}
@@ -60,7 +58,7 @@ class Traveller:
         self.phone = Phone(
             self.session,
             MSGPACK,
-            self._places[self._next],
+            Place.each(places, first),
             jitter=random.random,
             seen=self._seen,
             closed=self._closed,
@@ -76,8 +74,6 @@ class Traveller:
         if self._since is None:
             self._since = time.monotonic()
             self._offline.clear()  # what it does not see it cannot measure
-        self._next = (self._next + 1) % len(self._places)
-        self.phone._place = self._places[self._next]
 
     def _seen(self, event: Event) -> None:
         match event:
