@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from random import Random
 
+from db.embedded.redis_cluster import ClusterServer
 from tests.chaos.child import Child
 from tests.chaos.fleet import Fleet
 from tests.chaos.proxy import Mode, Proxy
@@ -156,6 +157,34 @@ def full_disk(fleet: Fleet, number: int) -> Iterator[None]:
         fleet.stack.postgres.start()
 
 
+@contextmanager
+def kill_master(fleet: Fleet, number: int) -> Iterator[None]:
+    """Its replica takes over, if it is away for long enough; else it comes back empty."""
+    master = _master(fleet, number)
+    master.kill()
+    try:
+        yield
+    finally:
+        master.start()
+
+
+@contextmanager
+def stop_master(fleet: Fleet, number: int) -> Iterator[None]:
+    """Its replica takes over, and it wakes up believing that it is still a master."""
+    pid = _master(fleet, number).pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _master(fleet: Fleet, number: int) -> ClusterServer:
+    """Every other time the one that gives the leases."""
+    assert fleet.cluster is not None
+    return fleet.cluster.master_of("control" if number % 2 else f"batch:{number % 8}")
+
+
 def stall_to_redis(fleet: Fleet, number: int) -> AbstractContextManager[None]:
     return _turned(_to(fleet.to_redis, number), Mode.STALL)
 
@@ -172,23 +201,27 @@ def cut_to_database(fleet: Fleet, number: int) -> AbstractContextManager[None]:
     return _turned(_to(fleet.to_database, number), Mode.CUT)
 
 
-ONE_REDIS: list[Harm] = [
+WITHOUT_REDIS: list[Harm] = [
     kill_gateway,
     stop_gateway,
     end_gateway,
     kill_writer,
     stop_writer,
     kill_keeper,
-    kill_redis,
-    stop_redis,
     kill_postgres,
     read_only_postgres,
-    stall_to_redis,
-    cut_to_redis,
     stall_to_database,
     cut_to_database,
+]
+ONE_REDIS: list[Harm] = [
+    *WITHOUT_REDIS,
+    kill_redis,
+    stop_redis,
+    stall_to_redis,
+    cut_to_redis,
     kill_everything,
 ]
+CLUSTER: list[Harm] = [*WITHOUT_REDIS, kill_master, stop_master, kill_master, stop_master]
 
 
 @dataclass(frozen=True, slots=True)

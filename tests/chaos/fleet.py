@@ -25,6 +25,7 @@ import psycopg
 
 from db import backfill, migrate
 from db.embedded import Stack
+from db.embedded.redis_cluster import RedisCluster
 from tests.chaos.child import Child
 from tests.chaos.proxy import Proxy
 from tests.chaos.small_disk import SmallDisk
@@ -41,7 +42,7 @@ def through(url: str, proxy: Proxy) -> str:
 
 
 class Fleet:
-    """A context: nothing is left at its end. `disk_mb`: the servers' data lies on a disk that can be filled,
+    """A context: nothing is left at its end. `cluster`: Redis is a Cluster of three masters with a replica each. `disk_mb`: the servers' data lies on a disk that can be filled,
     where that can be had. `environment`: settings of every process."""
 
     def __init__(
@@ -50,12 +51,14 @@ class Fleet:
         *,
         gateways: int = 2,
         writers: int = 1,
+        cluster: bool = False,
         disk_mb: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.disk = SmallDisk(folder / "stack", disk_mb) if disk_mb else None
+        self.cluster = RedisCluster(folder / "cluster", masters=3, replicas=1) if cluster else None
         self.stack = Stack(folder / "stack", say=lambda _: None)
         self.ports = [free_port() for _ in range(gateways)]
         self._writers = writers
@@ -94,8 +97,8 @@ class Fleet:
 
     @property
     def redis_url(self) -> str:
-        """Past every proxy."""
-        return self.stack.redis_url
+        """Past every proxy; of the Cluster, if there is one."""
+        return self.stack.redis_url if self.cluster is None else self.cluster.url
 
     @property
     def children(self) -> list[Child]:
@@ -105,6 +108,8 @@ class Fleet:
 
     def _start(self) -> None:
         self.stack.start()
+        if self.cluster is not None:
+            self.cluster.start()
         url = self.stack.database_url
         if self.disk is not None:
             with self.as_superuser() as connection:
@@ -116,14 +121,16 @@ class Fleet:
         migrate.set_role_passwords(url, self._passwords)
         mask_key = secrets.token_hex(32)
         for number, port in enumerate(self.ports):
-            to_redis = self._proxy(self.to_redis, self.stack.redis.port)
+            redis_url = self.redis_url
+            if self.cluster is None:
+                redis_url = through(redis_url, self._proxy(self.to_redis, self.stack.redis.port))
             to_database = self._proxy(self.to_database, self.stack.postgres.port)
             self.gateways.append(
                 self._child(
                     f"gateway-{number}",
                     *("gateway", "--port", str(port)),
                     role="gateway",
-                    redis_url=through(self.redis_url, to_redis),
+                    redis_url=redis_url,
                     database=to_database,
                     PARTYLINE_MASK_KEY=mask_key,
                     PARTYLINE_ALLOW_GUESTS="1",
@@ -138,7 +145,9 @@ class Fleet:
         self.await_ready()
 
     def await_ready(self) -> None:
-        """Until every gateway is ready."""
+        """Until every gateway is ready, and the Cluster is whole."""
+        if self.cluster is not None:
+            self.cluster.await_formed()
         deadline = time.monotonic() + READY_S
         waiting = list(zip(self.gateways, self.urls, strict=True))
         while waiting:
@@ -157,6 +166,8 @@ class Fleet:
             child.kill()
         for proxy in (*self.to_redis, *self.to_database):
             proxy.stop()
+        if self.cluster is not None:
+            self.cluster.stop()
         self.stack.stop()
         if self.disk is not None:
             self.disk.unmount()

@@ -8,39 +8,31 @@ The account must be clean: every acked fix in its row, nothing finer than allowe
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 import pytest
 import typer
 
+from tests.chaos.conftest import FULL
 from tests.chaos.crowds import Crowd, assert_clean
-from tests.chaos.faults import ONE_REDIS, drawn, full_disk
+from tests.chaos.faults import CLUSTER, ONE_REDIS, drawn, full_disk
 from tests.chaos.fleet import Fleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
 
-FULL = os.environ.get("PARTYLINE_TEST_CHAOS") == "full"
-MEMBERS, FAULTS = (1_000, 60) if FULL else (60, 9)
+MEMBERS, FAULTS = (1_000, 60) if FULL else (60, 6)
 DISK_MB = 1_500 if FULL else 400
 
 
-@pytest.fixture
-def seed() -> int:
-    """Of the run: printed, so that a failed one can be had again."""
-    chosen = int(os.environ.get("PARTYLINE_CHAOS_SEED") or secrets.randbelow(1_000_000))
-    typer.echo(f"PARTYLINE_CHAOS_SEED={chosen}")
-    return chosen
-
-
-def test_faults_at_random_under_a_crowd(tmp_path: Path, seed: int) -> None:
-    with Fleet(tmp_path, gateways=3, writers=2, disk_mb=DISK_MB) as fleet:
+@pytest.mark.parametrize("kind", ["one", "cluster"])
+def test_faults_at_random_under_a_crowd(tmp_path: Path, seed: int, kind: str) -> None:
+    harms = CLUSTER if kind == "cluster" else ONE_REDIS
+    with Fleet(tmp_path, gateways=3, writers=2, cluster=kind == "cluster", disk_mb=DISK_MB) as fleet:
         disk = [full_disk] if fleet.disk is not None and fleet.disk.mounted else []
         if not disk:
             typer.echo("nobody may mount here: PostgreSQL's disk is not filled, it is read-only instead")
         with Crowd(fleet, members=MEMBERS, seed=seed) as crowd:
-            for fault in drawn(seed, FAULTS, [*ONE_REDIS, *disk]):
+            for fault in drawn(seed, FAULTS, [*harms, *disk]):
                 typer.echo(fault)
                 fault.inject(fleet)
             run = crowd.ended()
