@@ -28,6 +28,7 @@ from server.flusher import Flusher
 from server.follower import Follower
 from server.hub import Hub
 from server.lease import LEASE_MS, Lease
+from server.leaving import leave
 from server.masking import MaskKey
 from server.redis_link import RedisLink
 from server.refresher import AWAY, Refresher
@@ -37,9 +38,6 @@ from server.settings import Settings
 from server.slots import Slots, nothing
 from server.steering import Steering
 from server.streams import ACKS, commits_channel
-
-DRAIN_S = 5.0
-"""How long a stopping gateway waits for commits before it says goodbye."""
 
 ERASURES_S = 5.0
 """How often a gateway looks for erasures that were left."""
@@ -128,6 +126,8 @@ class Gateway:
         self.slots = Slots(
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon
         )
+        self.worker = 0
+        """Its number among the workers of one port, from 1; 0: it is the only one."""
         self.commands = Commands(entrance=self.entrance, steering=self.steering)
         self.hub.command = self.commands.begin
         self.slots.never_while(self.commands.running)
@@ -266,13 +266,11 @@ class Gateway:
                 _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
     async def drain(self) -> None:
-        """Hands on every window, waits a little for the commits, so that most clients get their acks."""
+        """Takes nobody in any more, hands on what it has, and sends everybody away."""
         self.commands.draining = True
-        await self.flusher.flush(everything=True)
-        deadline_ms = monotonic_ms() + int(DRAIN_S * 1000)
-        while len(self.hub.batches) and monotonic_ms() < deadline_ms:  # noqa: ASYNC110 - once in a process's life
-            await asyncio.sleep(0.05)
-        self.hub.say_acks()
+        logger.info("draining", extra={"connections": len(self.hub.connections)})
+        await leave(self.hub, self.flusher)
+        logger.info("drained", extra={"batches": len(self.hub.batches)})
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """Levels, for `/metrics`."""
@@ -285,6 +283,7 @@ class Gateway:
             "holding": ("1 while fixes are held", float(hub.holding)),
             "streams_full": ("Shards whose stream takes no more", len(self.flusher.filling.full)),
             "lease_held": ("1 while positions may be sent", float(self.lease.held())),
+            "worker": ("Its number among the workers of one port; 0: the only one", self.worker),
         }
 
 
