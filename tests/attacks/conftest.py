@@ -32,9 +32,6 @@ class Security:
         """What the attacker gets wrong, as the table says it."""
         text = SECURITY.read_text()
         found = self._row.search(text)
-        if os.environ.get("PROBE"):
-            print(f"PROBE {self._test} {metres:.0f}")
-            return
         assert found, f"docs/security.md has no row for {self._test}: it leaves {metres:.0f} m"
         if WRITE:
             SECURITY.write_text(self._row.sub(rf"\g<1>{metres:,.0f}\g<3>", text))
