@@ -141,6 +141,7 @@ def possible_middle(shown: list[float]) -> float:
     return (max(shown) + min(shown)) / 2
 
 
+@pytest.mark.slow
 def test_coming_home_from_every_side_and_intersecting_what_is_held(security: Security) -> None:
     """A cell that is held depends on the way: 32 ways home, and home lies in every cell that was shown there.
 
@@ -220,6 +221,7 @@ def shift_learned(user: int, switches: int) -> float:
     return fmean(learned)
 
 
+@pytest.mark.slow
 def test_twenty_switches_between_exact_and_rough_then_rough_for_good(security: Security) -> None:
     errors = []
     for user in range(PEOPLE):
@@ -241,6 +243,7 @@ def test_twenty_switches_then_a_stay(security: Security) -> None:
     security.stands(median(errors), at_least=300)
 
 
+@pytest.mark.slow
 def test_a_colleague_who_knows_work_and_times(security: Security) -> None:
     """Not defended: a colleague who knows the office, the way, the speed and when you leave each end of it.
 
@@ -353,6 +356,7 @@ def read_back(user: int, days: int) -> list[float]:
     return guesses
 
 
+@pytest.mark.slow
 def test_thirty_days_of_exact_walks_read_back_as_rough(security: Security) -> None:
     """The session was exact and is rough now; the attacker came after that and averages the tracks."""
     users = range(0, PEOPLE, 4)
