@@ -19,6 +19,7 @@ from protocol.server import Refused
 from server.auth import BadToken, UserTokens, is_jwt
 from server.connection import Connection
 from server.hub import Hub
+from server.refresher import Refresher
 from server.registry import Registry
 from server.session import Member, Session
 from server.steering import Steering
@@ -41,6 +42,7 @@ class Entrance:
         hub: Hub,
         registry: Registry,
         pool: asyncpg.Pool,
+        refresher: Refresher,
         steering: Steering,
         users: UserTokens,
         allow_guests: bool,
@@ -48,6 +50,7 @@ class Entrance:
         self._hub = hub
         self._registry = registry
         self._pool = pool
+        self._refresher = refresher
         self._steering = steering
         self._users = users
         self._allow_guests = allow_guests
@@ -71,9 +74,11 @@ class Entrance:
         if found is None:
             raise Refused(CloseCode.BAD_TOKEN)
         member_token = new_member_token()
-        async with self._registry.lock(found.id):
+        lock = self._registry.lock(found.id)
+        async with lock:
             if user_id is not None:
                 await self._steering.before_join(found.id, user_id, message.precision)
+            touched = lock.touched
             try:
                 row, member_row = await store.join(
                     self._pool,
@@ -88,10 +93,7 @@ class Entrance:
                 raise Refused(_REFUSALS[refused.reason]) from None
             except NoSuchUser:  # erased a moment ago
                 _bad_token()
-            session = await self._registry.load(row)
-            if member_row.member_no in session.members:
-                session.members[member_row.member_no].own = member_row.precision  # their own yes (G4)
-            await self._attach(connection, row, member_row, member_token)
+            await self._attach(connection, row, member_row, member_token, touched, chosen=True)
 
     async def _user(self, user_token: str) -> int | None:
         if user_token:
@@ -111,7 +113,9 @@ class Entrance:
         found = await store.session_of_member_token(self._pool, member_digest) if token else None
         if found is None:
             _bad_token()
-        async with self._registry.lock(found[0].id):
+        lock = self._registry.lock(found[0].id)
+        async with lock:
+            touched = lock.touched
             found = await store.session_of_member_token(self._pool, member_digest)  # again, under the lock
             if found is None:
                 _bad_token()
@@ -122,26 +126,65 @@ class Entrance:
                 raise Refused(CloseCode.ENDED)
             if member_row.left_at_ms is not None:
                 _bad_token()
-            await self._attach(connection, row, member_row, token)
+            await self._attach(connection, row, member_row, token, touched)
 
     async def _attach(
-        self, connection: Connection, row: SessionRow, member_row: MemberRow, member_token: str
+        self,
+        connection: Connection,
+        row: SessionRow,
+        member_row: MemberRow,
+        member_token: str,
+        touched: int,
+        *,
+        chosen: bool = False,
     ) -> None:
-        session = await self._registry.load(row)
-        await self._registry.remember_masks([member_row.user_id])
-        session.revision = max(session.revision, row.revision)
-        member = self._registry.put(session, member_row)
-        self._hub.restrict(session)
+        """`touched`: of the session's lock, before the rows were read. `chosen`: the member has just said
+        what they share, which may be more than before (G4).
+        """
+        try:
+            session = await self._registry.load(row.id)
+        except LookupError:
+            raise Refused(CloseCode.ENDED) from None
+        known = session.members.get(member_row.member_no)
+        if chosen and known is not None:
+            known.pledged = None
+        await self._bring_up(session, row, member_row, touched, chosen=chosen)
+        # Nothing is awaited from here on: what another gateway has told meanwhile is applied.
+        member = session.members.get(member_row.member_no)
+        if session.ended:
+            raise Refused(CloseCode.ENDED)
+        if member is None or member.user_id != member_row.user_id:
+            _bad_token()
         if not connection.is_open:
             return
         now_ms = self._hub.clock()
         self._hub.attach(connection, member, now_ms)
-        may_send = self._hub.may_send()
+        may_send = self._hub.may_send() and not session.withheld
         connection.say(_welcome(session, member, member_token, now_ms, with_positions=may_send))
         if not may_send:  # they come with the first tick that may be sent
             self._hub.repeat(session, 0)
         connection.say(self._hub.current_policy())
         self._hub.broadcast(session, member.message(), but=connection)
+
+    async def _bring_up(
+        self, session: Session, row: SessionRow, member_row: MemberRow, touched: int, *, chosen: bool
+    ) -> None:
+        """The session knows the member, as of `row` or later. Only the own join is new in most cases."""
+        lock = self._registry.lock(session.id)
+        await self._registry.remember_masks([member_row.user_id])
+        if lock.touched == touched:
+            if session.revision >= row.revision and member_row.member_no in session.members:
+                return
+            if chosen and session.revision + 1 == row.revision and not session.withheld:
+                self._registry.put(session, member_row)
+                session.revision = row.revision
+                self._hub.restrict(session)
+                return
+        while True:
+            touched = lock.touched
+            await self._refresher.refresh(session.id)
+            if lock.touched == touched:
+                return
 
 
 def _welcome(

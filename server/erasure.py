@@ -6,7 +6,6 @@ next beat of any gateway; the receipt is finished only then.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from db.fence import SHARDS
 from db.parties import ID
 from db.pool import Pool
 from db.sessions import Erasure, Receipt
-from server.flusher import Flusher, stream_key
+from server.announcer import Unconfirmed
 from server.snapshots import forget_masks, forget_snapshots
 from server.steering import Steering
-from server.writer import DEAD_KEY
+from server.streams import dead_key, fresh_key, stream_key
 
 FINISH_AFTER_S = 10.0
 """An erasure that is older is nobody's any more: the gateway that began it died, or could not finish it."""
@@ -34,6 +33,7 @@ _AWAY = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a statement that meets the server's goodbye
     TimeoutError,
+    Unconfirmed,
 )
 _PURGE = (Path(__file__).parent / "purge.lua").read_text(encoding="utf-8")
 
@@ -43,10 +43,9 @@ logger = logging.getLogger("partyline.erasure")
 class Erasures:
     """This gateway's part of every erasure."""
 
-    def __init__(self, *, pool: Pool, redis: Redis, flusher: Flusher, steering: Steering) -> None:
+    def __init__(self, *, pool: Pool, redis: Redis, steering: Steering) -> None:
         self._pool = pool
         self._redis = redis
-        self._flusher = flusher
         self._steering = steering
 
     async def erase(self, user_id: int) -> Receipt:
@@ -74,13 +73,10 @@ class Erasures:
 
     async def _purge(self, erasure: Erasure) -> int:
         """Redis holds nothing of them when it returns; how many rows were on their way."""
-        async with self._flusher.quiet():
-            await asyncio.sleep(0)  # a flush that had packed their rows before they were forgotten is over
         for session_id in erasure.session_ids:
-            await forget_snapshots(self._redis, session_id)
+            await forget_snapshots(self._redis, session_id, 0)
         await forget_masks(self._redis, erasure.user_id)
         rows = 0
-        for key in [*map(stream_key, range(SHARDS)), DEAD_KEY]:
-            fresh, person = f"{{{key}}}:fresh", ID.pack(erasure.user_id)
-            rows += int(await self._redis.eval(_PURGE, 2, key, fresh, person))
+        for key in [name(shard) for shard in range(SHARDS) for name in (stream_key, dead_key)]:
+            rows += int(await self._redis.eval(_PURGE, 2, key, fresh_key(key), ID.pack(erasure.user_id)))
         return rows

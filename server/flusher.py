@@ -2,7 +2,7 @@
 
 Every `flush_ms`: snapshots into the sessions' hashes and one stream entry per shard. The writer tells on
 `acks:<gateway>` which entries are committed. What Redis lost is handed over again; what Redis does not
-take waits here, bounded by the hub's backlog, at which fixes are held.
+take, or a stream that is full, waits here, bounded by the hub's backlog. Both hold fixes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from server.batches import Batch, Refusals
 from server.hub import Hub
 from server.session import Member
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
+from server.streams import decode_commit, stream_key
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -34,23 +35,13 @@ WINDOWS_A_STEP = 512
 
 logger = logging.getLogger("partyline.flusher")
 
-decode_commit = msgspec.msgpack.Decoder(tuple[int, str, Refusals]).decode
-encode_commit = msgspec.msgpack.Encoder().encode
-
-
-def stream_key(shard: int) -> str:
-    """The stream of a shard."""
-    return f"batch:{shard}"
-
-
-def commits_channel(gateway_id: str) -> str:
-    """Where the writer tells a gateway what is committed."""
-    return f"acks:{gateway_id}"
-
 
 def _is_there(member: Member) -> bool:
-    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached."""
-    return member.state is not MemberState.LEFT and not member.session.ended
+    """Windows outlive their member; of who has left, was erased, or whose session ended nothing is cached,
+    nor of a session that may be coarser by now.
+    """
+    session = member.session
+    return member.state is not MemberState.LEFT and not session.ended and not session.withheld
 
 
 class Flusher:
@@ -61,7 +52,7 @@ class Flusher:
         self._redis = redis
         self._gateway_id = gateway_id
         self._flushing = asyncio.Lock()
-        self._forget: set[int] = set()
+        self._forget: dict[int, int] = {}
         self._down = False
 
     @asynccontextmanager
@@ -70,9 +61,9 @@ class Flusher:
         async with self._flushing:
             yield
 
-    def forget_later(self, session_id: int) -> None:
+    def forget_later(self, session_id: int, revision: int) -> None:
         """The session's cached snapshots must go as soon as Redis is there again."""
-        self._forget.add(session_id)
+        self._forget[session_id] = max(revision, self._forget.get(session_id, 0))
 
     async def flush(self, *, everything: bool = False) -> None:
         """Hands over what is closed (or everything, when draining)."""
@@ -98,24 +89,29 @@ class Flusher:
         batches = hub.batches.unsent()[:BATCHES_A_FLUSH]
         if not (batches or closed or self._forget):
             return
-        for session_id in list(self._forget):
-            await forget_snapshots(self._redis, session_id)
-            self._forget.discard(session_id)
+        for session_id, revision in list(self._forget.items()):
+            await forget_snapshots(self._redis, session_id, revision)
+            self._forget.pop(session_id, None)
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
             pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload()})
-        members = {id(window.member): window.member for window in closed if _is_there(window.member)}.values()
+        there = (window.member for window in closed if _is_there(window.member) and hub.may_send())
+        members = {id(member): member for member in there}.values()
         hub.stats.snapshots += add_snapshots(pipeline, members)
         add_masks(pipeline, members)
         answers = await pipeline.execute(raise_on_error=False)
+        failure: Exception | None = None
         for batch, answer in zip(batches, answers, strict=False):
-            if isinstance(answer, Exception):
-                raise answer
+            if isinstance(answer, Exception):  # of a cluster perhaps one node's only
+                failure = failure or answer
+                continue
             entry_id = answer.decode()
             hub.stats.batches += 1
             early = hub.batches.sent(batch, entry_id, now_ms)
             if early is not None:
                 self._settle(batch.shard, entry_id, early)
+        if failure is not None:
+            raise failure
 
     async def look_up_unknown(self) -> None:
         """Puts back what the stream has lost; what it still has is waiting for a writer."""
@@ -132,19 +128,6 @@ class Flusher:
                 hub.batches.lost(batch)
             else:
                 batch.since_ms = hub.clock()
-
-    async def listen(self) -> None:
-        """Hears commits until cancelled; connects again by itself."""
-        while True:
-            try:
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(commits_channel(self._gateway_id))
-                    async for message in pubsub.listen():
-                        if message["type"] == "message":
-                            self.committed(message["data"])
-                        await asyncio.sleep(0)  # commits come many at once: ticks go in between
-            except (RedisError, OSError):
-                await asyncio.sleep(0.2)
 
     def committed(self, data: bytes) -> None:
         """The writer's word on one entry."""

@@ -11,31 +11,38 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from protocol.close_codes import CloseCode
-from protocol.messages import ClientMessage, End, Join, Kick, Resume, SetPrecision, Share
-from protocol.server import Refused, Step
+from server.announcer import Announcer
+from server.applying import Applier
 from server.auth import UserTokens
+from server.channels import Channels
 from server.clock import SteadyClock
-from server.connection import Connection
+from server.commands import Commands
+from server.control_entry import Entry
+from server.control_store import ControlStore
 from server.entrance import Entrance
 from server.erasure import Erasures
 from server.flusher import Flusher
+from server.follower import Follower
 from server.hub import Hub
-from server.lease import LEASE_MS, RENEW_MS, Lease
+from server.lease import LEASE_MS, Lease
 from server.masking import MaskKey
+from server.redis_link import RedisLink
+from server.refresher import AWAY, Refresher
 from server.registry import Registry
 from server.settings import Settings
 from server.slots import Slots, nothing
 from server.steering import Steering
+from server.streams import ACKS, commits_channel
 
 DRAIN_S = 5.0
 """How long a stopping gateway waits for commits before it says goodbye."""
 
 ERASURES_S = 5.0
 """How often a gateway looks for erasures that were left."""
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 logger = logging.getLogger("partyline.gateway")
 
@@ -46,19 +53,26 @@ def epoch_ms() -> int:
 
 
 def monotonic_ms() -> int:
-    """The clock of leases, which nobody can set."""
+    """A clock that nobody can set."""
     return time.monotonic_ns() // 1_000_000
+
+
+def boot_ms() -> int:
+    """The clock of leases: nobody can set it, and it goes on while the machine sleeps."""
+    return time.clock_gettime_ns(_BOOT_CLOCK) // 1_000_000
 
 
 class Gateway:
     """All parts of a gateway, and the loops that drive them."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, redis: Redis) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, link: RedisLink) -> None:
         self.settings = settings
         self.pool = pool
-        self.redis = redis
+        self.link = link
+        self.redis = redis = link.client
+        self.channels = Channels(link)
         self.id = secrets.token_hex(8)
-        self.lease = Lease(monotonic_ms)
+        self.lease = Lease(boot_ms)
         self.hub = Hub(
             clock=SteadyClock(epoch_ms, monotonic_ms),
             may_send=self.lease.held,
@@ -66,22 +80,35 @@ class Gateway:
             backlog_rows=settings.backlog_rows,
             max_connections=settings.max_connections,
         )
-        self.hub.command = self._command
         self.users = UserTokens(
             secret=settings.jwt_secret or None,
             jwks_url=settings.jwks_url or None,
             audience=settings.jwt_audience or None,
         )
         self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
+        self.channels.route(ACKS, lambda _, data: self.flusher.committed(data))
+        self.channels.want(commits_channel(self.id))
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
+        self.refresher = Refresher(hub=self.hub, registry=self.registry, pool=pool)
+        self.control = ControlStore(redis, self.id)
         self.steering = Steering(
-            hub=self.hub, registry=self.registry, pool=pool, redis=redis, flusher=self.flusher
+            hub=self.hub,
+            registry=self.registry,
+            refresher=self.refresher,
+            announcer=Announcer(self.control, self.id, now_ms=boot_ms, away=AWAY),
+            pool=pool,
+            redis=redis,
+            flusher=self.flusher,
         )
-        self.erasures = Erasures(pool=pool, redis=redis, flusher=self.flusher, steering=self.steering)
+        self.applier = Applier(self.hub, touched=self.registry.touched, reread=self.refresher.want)
+        self.follower = Follower(self.control, self, self.lease, away=AWAY)
+        self.live_gateways: frozenset[str] = frozenset()
+        self.erasures = Erasures(pool=pool, redis=redis, steering=self.steering)
         self.entrance = Entrance(
             hub=self.hub,
             registry=self.registry,
             pool=pool,
+            refresher=self.refresher,
             steering=self.steering,
             users=self.users,
             allow_guests=settings.allow_guests,
@@ -89,55 +116,10 @@ class Gateway:
         self.slots = Slots(
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon
         )
-        self.draining = False
+        self.commands = Commands(entrance=self.entrance, steering=self.steering)
+        self.hub.command = self.commands.begin
+        self.slots.never_while(self.commands.running)
         self._held = False
-        self._commands: set[asyncio.Task[None]] = set()
-        self.slots.never_while(self._commands)
-
-    # --- commands: the rare messages that need PostgreSQL or Redis ------------------------------------
-
-    def _command(self, connection: Connection, step: Step, message: ClientMessage) -> None:
-        task = asyncio.ensure_future(self._carry_out(connection, step, message))
-        self._commands.add(task)
-        task.add_done_callback(self._commands.discard)
-
-    async def _carry_out(self, connection: Connection, step: Step, message: ClientMessage) -> None:
-        try:
-            await self._act(connection, step, message)
-        except Refused as refused:
-            connection.fail(refused.code)
-        except LookupError:
-            logger.info("a command named what is not there any more", extra={"step": step.name})
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            logger.warning("a command failed: the database is away", extra={"error": type(error).__name__})
-            connection.fail(CloseCode.UNAVAILABLE)
-        except Exception as error:  # our mistake; its text may hold what the client sent
-            logger.error("a command failed", extra={"error": type(error).__name__, "step": step.name})
-            connection.fail(CloseCode.UNAVAILABLE)
-        finally:
-            connection.resume_reading()
-
-    async def _act(self, connection: Connection, step: Step, message: ClientMessage) -> None:
-        if isinstance(message, Join | Resume):
-            if self.draining:
-                raise Refused(CloseCode.GOING_AWAY)
-            await self.entrance.enter(connection, message)
-            return
-        member = connection.member
-        if member is None:
-            return
-        session = member.session
-        match message:
-            case Share():
-                await self.steering.share(session, member, message.precision)
-            case SetPrecision():
-                await self.steering.set_session_precision(session.id, message.precision)
-            case Kick():
-                await self.steering.kick(session.id, message.m)
-            case End():
-                await self.steering.end(session.id, "ended by the host")
-            case _:
-                await self.steering.leave(session, member)
 
     # --- loops ------------------------------------------------------------------------------------------
 
@@ -167,6 +149,11 @@ class Gateway:
             self.slots.on_wake = nothing
             if timer is not None:
                 timer.cancel()
+
+    @property
+    def draining(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self.commands.draining
 
     def _beat(self) -> None:
         held = self.lease.held()
@@ -198,27 +185,53 @@ class Gateway:
             await asyncio.sleep(ERASURES_S)
             await self.erasures.finish_old()
 
-    async def run_lease(self) -> None:
-        """Renews the lease."""
-        while True:
-            asked_ms = self.lease.now()
-            try:
-                await asyncio.wait_for(self.redis.set(f"gw:{self.id}", b"0", px=LEASE_MS), LEASE_MS / 1000)
-                self.lease.renewed(asked_ms)
-            except (RedisError, OSError, TimeoutError):
-                pass
-            await asyncio.sleep(RENEW_MS / 1000)
+    # --- what the control stream tells (`follower.Gateway`) ------------------------------------------
+
+    def apply(self, entry: Entry | None) -> None:
+        """One entry holds when this returns."""
+        self.applier.apply(entry)
+
+    async def forget(self, receipt: str) -> None:
+        """Whoever the receipt of an erasure means is forgotten when this returns."""
+        await self.steering.forget_receipt(receipt)
+
+    def doubt_all(self) -> None:
+        """Nothing is sent until it was read again."""
+        self.applier.doubt_all()
+
+    async def reread_all(self) -> None:
+        """Reads every session anew."""
+        await self.refresher.reread_all()
+
+    def regained(self) -> None:
+        """The lease is held again."""
+        self._beat()
+
+    def live(self, gateways: frozenset[str]) -> None:
+        """Who has a lease now."""
+        self.live_gateways = gateways
+
+    async def give_back_lease(self) -> None:
+        """This gateway sends no positions any more: nobody need wait for it."""
+        self.lease.end()
+        try:
+            await asyncio.wait_for(self.control.give_back(), LEASE_MS / 1000)
+        except AWAY:
+            return  # it ends by itself
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All loops, for as long as the context lasts."""
         loops: list[Coroutine[Any, Any, None]] = [
-            self.run_lease(),
+            self.follower.run_lease(),
+            self.follower.run_stream(),
+            self.refresher.run(),
+            self.refresher.run_comparing(),
             self.run_clock(),
             self.run_flushes(),
             self.run_look_ups(),
             self.run_erasures(),
-            self.flusher.listen(),
+            self.channels.run(),
         ]
         tasks = {asyncio.create_task(_supervised(loop)) for loop in loops}
         try:
@@ -231,7 +244,7 @@ class Gateway:
 
     async def drain(self) -> None:
         """Hands on every window, waits a little for the commits, so that most clients get their acks."""
-        self.draining = True
+        self.commands.draining = True
         await self.flusher.flush(everything=True)
         deadline_ms = monotonic_ms() + int(DRAIN_S * 1000)
         while len(self.hub.batches) and monotonic_ms() < deadline_ms:  # noqa: ASYNC110 - once in a process's life

@@ -31,6 +31,10 @@ class Lease:
         """Redis confirmed a renewal that was asked for at `asked_ms`."""
         self._until_ms = max(self._until_ms, asked_ms + LEASE_MS - MARGIN_MS)
 
+    def end(self) -> None:
+        """Nothing is sent from here on, unless it is renewed."""
+        self._until_ms = 0
+
     def held(self) -> bool:
         """Whether positions may be sent now."""
         return self._clock() < self._until_ms

@@ -21,6 +21,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.announcer import Unconfirmed
+
 MEDIA_TYPE = "application/problem+json"
 
 logger = logging.getLogger("partyline.http")
@@ -156,6 +158,8 @@ _AWAY_TOO = (
     asyncpg.LockNotAvailableError,
 )
 
+_UNCONFIRMED = "The change is stored, but not every gateway has confirmed it yet: make the call again."
+
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -203,6 +207,8 @@ class Shield:
 
 def _unforeseen(error: Exception) -> Problem:
     """The problem of an exception that nobody handled; logged by its type alone."""
+    if isinstance(error, Unconfirmed):
+        return Problem(Kind.UNAVAILABLE, _UNCONFIRMED)
     away = isinstance(error, _AWAY + _AWAY_TOO)
     kind = Kind.UNAVAILABLE if away else Kind.INTERNAL
     log = logger.warning if away else logger.error

@@ -17,7 +17,6 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from redis.asyncio import Redis
 
 from db.pool import connect
 from db.revision import require_revision
@@ -25,6 +24,7 @@ from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from server.api import make_app
 from server.connection import Connection
 from server.gateway import Gateway
+from server.redis_link import connect_redis
 from server.settings import Settings, require
 from server.upgrade import websocket_factory
 
@@ -72,8 +72,8 @@ async def serve(settings: Settings, *, host: str, port: int) -> None:
     """Runs a gateway until SIGTERM or SIGINT."""
     require(settings, "database_url", "redis_url", "mask_key")
     pool = await connect(settings.database_url, min_size=1, max_size=8, application_name="partyline-gateway")
-    redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
-    gateway = Gateway(settings, pool, redis)
+    link = connect_redis(settings.redis_url)
+    gateway = Gateway(settings, pool, link)
     config = uvicorn.Config(
         make_app(gateway),
         host=host,
@@ -99,7 +99,7 @@ async def serve(settings: Settings, *, host: str, port: int) -> None:
         async with gateway.running():
             await _Server(config, gateway).serve()
     finally:
-        await redis.aclose()
+        await link.aclose()
         await pool.close()
 
 

@@ -34,6 +34,7 @@ class Member:
         "name",
         "number",
         "own",
+        "pledged",
         "privacy",
         "role",
         "session",
@@ -63,6 +64,8 @@ class Member:
         self.role = role
         self.own = own
         """The member's own choice."""
+        self.pledged: Precision | None = None
+        """A coarser choice that holds here and is not known to be committed."""
         self.privacy = privacy
         """The user's privacy level, in every session."""
         self.masks = masks
@@ -118,6 +121,12 @@ class Session:
         self.precision = precision
         self.options = options
         self.revision = revision
+        self.pledged: Precision | None = None
+        """A coarser precision that holds here and is not known to be committed."""
+        self.withheld = False
+        """Nothing of it is sent, relayed or cached until it was read again (G3)."""
+        self.doubts = 0
+        """How often it was withheld."""
         self.ended = False
         self.members: dict[int, Member] = {}
         self.tick = 1

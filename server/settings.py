@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from server.redis_url import FORMS, RedisUrlError, read_redis_url
+
 PREFIX = "PARTYLINE_"
 
 
@@ -26,7 +28,7 @@ class Settings:
     database_url: str = ""
     """postgresql://… of the process's own role."""
     redis_url: str = ""
-    """redis://…"""
+    """redis://… of one server, redis+sentinel://… or redis+cluster://…"""
     public_url: str = ""
     """Origin that people reach the gateway at; empty: from the request."""
     data_dir: Path = Path.home() / ".local/share/partyline"
@@ -75,7 +77,6 @@ _WORDS = {
 }
 _SCHEMES = {
     "database_url": ("postgresql", "postgres"),
-    "redis_url": ("redis", "rediss", "unix"),
     "public_url": ("http", "https"),
     "jwks_url": ("https", "http"),
 }
@@ -117,7 +118,7 @@ def require(settings: Settings, *names: str) -> None:
 
 _FORMS = {
     "database_url": "postgresql://role:password@host:port/database",
-    "redis_url": "redis://:password@host:port/0",
+    "redis_url": FORMS,
     "mask_key": "64 hexadecimal digits, made once by `openssl rand -hex 32` and kept",
     "public_url": "https://host",
     "jwks_url": "https://host/path",
@@ -141,7 +142,12 @@ def _value(variable: str, name: str, kind: Any, text: str) -> Any:
         return int(text)
     if kind is Path:
         return Path(text).expanduser()
-    if not _well_formed(name, text):
+    if name == "redis_url":
+        try:
+            read_redis_url(text)
+        except RedisUrlError as error:
+            raise SettingsError(f"{variable}: {error}") from None
+    elif not _well_formed(name, text):
         raise SettingsError(f"{variable} must look like this: {_FORMS[name]}")
     return text
 
@@ -154,7 +160,7 @@ def _well_formed(name: str, text: str) -> bool:
                 _ = parts.port
         except ValueError:  # its text may repeat the password
             return False
-        return parts.scheme in _SCHEMES[name] and bool(parts.netloc or parts.scheme == "unix")
+        return parts.scheme in _SCHEMES[name] and bool(parts.netloc)
     if name == "mask_key":
         return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)
     if name == "jwt_secret":

@@ -23,9 +23,9 @@ from starlette.routing import Route
 from db.fence import SHARDS
 from protocol import asyncapi
 from server import bodies, openapi
-from server.flusher import stream_key
 from server.metrics import GatewayCollector, exposition
 from server.problems import Kind
+from server.streams import stream_key
 
 if TYPE_CHECKING:
     from server.gateway import Gateway

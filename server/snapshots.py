@@ -1,14 +1,16 @@
 """What is cached in Redis for the next life of a gateway: newest snapshots, and what the rough masks showed.
 
 One hash a session, `{s:ID}:snap`, field = member number; one value a user, `mask:ID`. Both expire, both hold
-masked values only, and a tightening deletes the snapshots before it returns (G3). A restarted gateway
-goes on with the masks where it was: a fresh start would show a cell without threshold and delay.
+masked values only, and a tightening deletes the snapshots before it returns (G3); the revision it made,
+`{s:ID}:rev`, keeps out what a slow flush masked before. A restarted gateway goes on with the masks where it
+was: a fresh start would show a cell without threshold and delay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,7 +19,7 @@ from redis.asyncio.client import Pipeline
 
 from protocol.precision import Precision
 from server.masking import MaskState, Position, UserMasks
-from server.session import Member
+from server.session import Member, Session
 
 EXPIRY_S = 3_600
 MASK_EXPIRY_S = 86_400
@@ -26,6 +28,9 @@ _Row = tuple[int, float, float, float | None, float | None, float | None, str]
 _decode = msgspec.msgpack.Decoder(_Row).decode
 _decode_mask = msgspec.msgpack.Decoder(MaskState).decode
 _encode = msgspec.msgpack.Encoder().encode
+_CACHE, _UNCACHE = (
+    (Path(__file__).parent / f"{name}.lua").read_text(encoding="utf-8") for name in ("cache", "uncache")
+)
 
 
 def key(session_id: int) -> str:
@@ -33,18 +38,22 @@ def key(session_id: int) -> str:
     return f"{{s:{session_id}}}:snap"
 
 
+def revision_key(session_id: int) -> str:
+    """The revision that cached snapshots may not be older than; on the slot of the hash."""
+    return f"{{s:{session_id}}}:rev"
+
+
 def add_snapshots(pipeline: Pipeline, members: Iterable[Member]) -> int:
     """Adds writes of what is shown of `members` to the pipeline; returns how many snapshots."""
-    sessions: dict[int, dict[Any, Any]] = {}
+    sessions: dict[Session, list[Any]] = {}
     for member in members:
         position = member.shown
         if position is not None:
-            fields = sessions.setdefault(member.session.id, {})
-            fields[str(member.number)] = _encode(_row(position))
-    for session_id, fields in sessions.items():
-        pipeline.hset(key(session_id), mapping=fields)
-        pipeline.expire(key(session_id), EXPIRY_S)
-    return sum(len(fields) for fields in sessions.values())
+            sessions.setdefault(member.session, []).extend((member.number, _encode(_row(position))))
+    for session, fields in sessions.items():
+        keys = (key(session.id), revision_key(session.id))
+        pipeline.eval(_CACHE, 2, *keys, session.revision, EXPIRY_S, *fields)
+    return sum(len(fields) // 2 for fields in sessions.values())
 
 
 async def read_snapshots(redis: Redis, session_id: int) -> dict[int, Position]:
@@ -73,7 +82,10 @@ async def restore_masks(redis: Redis, masks: Mapping[int, UserMasks]) -> None:
     """Brings fresh masks, by user id, to where they were. What does not decode is left out."""
     if not masks:
         return
-    states = await redis.mget([mask_key(user_id) for user_id in masks])
+    pipeline = redis.pipeline(transaction=False)  # no MGET: of a cluster each node has some of them
+    for user_id in masks:
+        pipeline.get(mask_key(user_id))
+    states = await pipeline.execute()
     for fresh, packed in zip(masks.values(), states, strict=True):
         if isinstance(packed, bytes):
             with suppress(msgspec.MsgspecError, ValueError):
@@ -90,12 +102,10 @@ def mask_key(user_id: int) -> str:
     return f"mask:{user_id}"
 
 
-async def forget_snapshots(redis: Redis, session_id: int, *numbers: int) -> None:
-    """Drops the cache of a session, or of some of its members."""
-    if numbers:
-        await redis.hdel(key(session_id), *(str(number) for number in numbers))
-    else:
-        await redis.delete(key(session_id))
+async def forget_snapshots(redis: Redis, session_id: int, revision: int, *numbers: int) -> None:
+    """Drops the cache of a session, or of some of its members, and takes nothing from before `revision`."""
+    keys = (key(session_id), revision_key(session_id))
+    await redis.eval(_UNCACHE, 2, *keys, revision, EXPIRY_S, *numbers)
 
 
 def _row(position: Position) -> _Row:

@@ -1,36 +1,53 @@
 """The host's hand, the same for WebSocket and HTTP: precision, kicks, rotation, end; and who was erased goes.
 
-A tightening is applied here first, then committed behind the writers' fence, then the cache is dropped;
-only then it returns (G3). A loosening is committed first. Each call holds the session's lock.
+A tightening is applied here first, then committed behind the writers' fence, then told to the other gateways,
+which apply it or have lost their lease, then the cache is dropped; only then it returns (G3). A loosening is
+committed first, and nobody is waited for. Each call holds the session's lock on this gateway.
 """
 
 from __future__ import annotations
 
-import asyncpg
-from redis.asyncio import Redis
+import asyncio
+from typing import Any
+
 from redis.exceptions import RedisError
 
 from db import sessions as store
+from db.pool import Pool
 from db.sessions import Erasure, SessionRow
 from protocol.close_codes import CloseCode
-from protocol.messages import Ended, PrecisionChanged
+from protocol.messages import PrecisionChanged
 from protocol.options import Options
 from protocol.precision import Precision, tightens
+from server.announcer import Announcer
+from server.applying import end
+from server.control_entry import Changed, Erased, Gone, Over, Tightened
 from server.flusher import Flusher
 from server.hub import Hub
+from server.refresher import Refresher
 from server.registry import Registry
 from server.session import Member, Session
 from server.snapshots import forget_snapshots
 
 
 class Steering:
-    """Changes sessions."""
+    """Changes sessions. Every call raises `Unconfirmed` when another gateway may not know of it yet."""
 
     def __init__(
-        self, *, hub: Hub, registry: Registry, pool: asyncpg.Pool, redis: Redis, flusher: Flusher
+        self,
+        *,
+        hub: Hub,
+        registry: Registry,
+        refresher: Refresher,
+        announcer: Announcer,
+        pool: Pool,
+        redis: Any,
+        flusher: Flusher,
     ) -> None:
         self._hub = hub
         self._registry = registry
+        self._refresher = refresher
+        self._announcer = announcer
         self._pool = pool
         self._redis = redis
         self._flusher = flusher
@@ -41,24 +58,17 @@ class Steering:
             session = self._hub.sessions.get(session_id)
             loosening = session is not None and tightens(precision, session.precision)
             if session is not None and not loosening:
-                session.precision = precision
+                session.precision = session.pledged = precision
                 self._hub.restrict(session)
             row = await store.set_session_precision(self._pool, session_id, precision)
             if session is not None:
-                members = await store.members(self._pool, session_id)
-                session.precision, session.revision = row.precision, row.revision
-                for member_row in members:
-                    if member_row.left_at_ms is None:
-                        self._registry.put(session, member_row)
-                self._hub.restrict(session)
-            await self._forget_snapshots(session_id)
+                session.pledged = None
+                await self._refresher.refresh(session_id, quietly=True)
+            await self._holds_everywhere(row, loosening=loosening)
             if session is not None:
-                if not loosening:  # also the second time, when the first has failed half-way
-                    self._hub.cut_unsent(session)
                 self._hub.broadcast(
                     session, PrecisionChanged(precision=session.precision, revision=session.revision)
                 )
-                self._hub.announce_moved(session, self._hub.clock())
             return row
 
     async def share(self, session: Session, member: Member, precision: Precision) -> None:
@@ -66,15 +76,14 @@ class Steering:
         async with self._registry.lock(session.id):
             loosening = tightens(precision, member.own)
             if not loosening:
-                member.own = precision
+                member.own = member.pledged = precision
                 self._hub.restrict(session)
             row = await store.set_member_precision(self._pool, session.id, member.user_id, precision)
+            member.pledged = None
             member.own = row.precision
             self._hub.restrict(session)
-            await self._forget_snapshots(session.id, member.number)
-            if not loosening:
-                self._hub.cut_unsent(session)
-            self._hub.announce_moved(session, self._hub.clock())
+            await self._refresher.refresh(session.id)
+            await self._member_holds(session.id, member.number, loosening=loosening)
 
     async def before_join(self, session_id: int, user_id: int, precision: Precision) -> None:
         """A known member comes in again with a coarser choice: it holds before they are welcomed (G3).
@@ -86,12 +95,12 @@ class Steering:
                 session = self._hub.sessions.get(session_id)
                 member = session.members.get(row.member_no) if session is not None else None
                 if session is not None and member is not None:
-                    member.own = precision
+                    member.own = member.pledged = precision
                     self._hub.restrict(session)
                 await store.set_member_precision(self._pool, session_id, user_id, precision)
-                await self._forget_snapshots(session_id, row.member_no)
-                if session is not None:
-                    self._hub.cut_unsent(session)
+                if member is not None:
+                    member.pledged = None
+                await self._member_holds(session_id, row.member_no, loosening=False)
 
     async def kick(self, session_id: int, number: int) -> None:
         """Removes a member for good. Raises `LookupError`."""
@@ -109,37 +118,55 @@ class Steering:
     async def end(self, session_id: int, reason: str) -> None:
         """Ends the session for everybody. Raises `LookupError`."""
         async with self._registry.lock(session_id):
-            await store.end_session(self._pool, session_id)
-            await self._ended(session_id, reason)
-
-    async def set_options(self, session_id: int, options: Options) -> SessionRow:
-        """New options. Raises `LookupError`."""
-        async with self._registry.lock(session_id):
-            row = await store.set_options(self._pool, session_id, options)
+            row = await store.end_session(self._pool, session_id)
             session = self._hub.sessions.get(session_id)
             if session is not None:
-                session.options, session.revision = row.options, row.revision
-            if row.options.live_only:  # nothing is stored from here on, and nothing cached
-                await self._forget_snapshots(session_id)
+                end(self._hub, session, reason)
+            await self._announcer.confirm(Over(session_id, reason))
+            await self._uncache(session_id, row.revision)
+
+    async def set_options(self, session_id: int, options: Options) -> SessionRow:
+        """New options, of which `live_only` and a larger cell take something away. Raises `LookupError`."""
+        async with self._registry.lock(session_id):
+            row = await store.set_options(self._pool, session_id, options)
+            await self._refresher.refresh(session_id)
+            await self._holds_everywhere(row, loosening=False)
             return row
 
     async def rotate(self, session_id: int, sharable_digest: bytes) -> SessionRow:
         """A new sharable token; the old one lets nobody in any more. Raises `LookupError`."""
         async with self._registry.lock(session_id):
-            return await store.rotate_token(self._pool, session_id, sharable_digest)
+            row = await store.rotate_token(self._pool, session_id, sharable_digest)
+            await self._refresher.refresh(session_id)
+            await self._announcer.tell(Changed(session_id))  # who joins asks PostgreSQL anyway
+            return row
+
+    # --- erasure ----------------------------------------------------------------------------------------
 
     async def forget_user(self, erasure: Erasure) -> None:
-        """Drops what this gateway holds of a user who is erased in PostgreSQL by now (G7)."""
+        """Every gateway drops what it holds of a user who is erased in PostgreSQL by now (G7)."""
+        await self.forget_user_here(erasure)
+        await self._announcer.confirm(Erased(str(erasure.receipt)))
+
+    async def forget_receipt(self, receipt: str) -> None:
+        """The same on this gateway alone, when another one has told of it."""
+        for erasure in await store.unfinished_erasures(self._pool, 0.0):
+            if str(erasure.receipt) == receipt:
+                await self.forget_user_here(erasure)
+
+    async def forget_user_here(self, erasure: Erasure) -> None:
+        """Drops what this gateway holds of the user. No flush with rows of theirs is under way then."""
         for session_id in erasure.session_ids:
-            async with self._registry.lock(session_id):
-                session = self._hub.sessions.get(session_id)
-                members = list(session.members.values()) if session is not None else []
-                for member in members:
-                    if member.user_id == erasure.user_id:
-                        await self._gone(session_id, member.number, CloseCode.BAD_TOKEN)
-                if session_id in erasure.ended_session_ids:
-                    await self._ended(session_id, "ended")
+            self._registry.touched(session_id)
+            session = self._hub.sessions.get(session_id)
+            for member in list(session.members.values()) if session is not None else []:
+                if session is not None and member.user_id == erasure.user_id:
+                    self._hub.remove(session, member.number, CloseCode.BAD_TOKEN)
+            if session is not None and session_id in erasure.ended_session_ids:
+                end(self._hub, session, "ended")
         self._hub.forget_user(erasure.user_id)
+        async with self._flusher.quiet():
+            await asyncio.sleep(0)
 
     # --- shared steps ---------------------------------------------------------------------------------
 
@@ -147,22 +174,31 @@ class Steering:
         session = self._hub.sessions.get(session_id)
         if session is not None:
             self._hub.remove(session, number, code)
-        await self._forget_snapshots(session_id, number)
+            await self._refresher.refresh(session_id)
+        await self._announcer.confirm(Gone(session_id, number, code))
+        await self._uncache(session_id, 0, number)
 
-    async def _ended(self, session_id: int, reason: str) -> None:
-        session = self._hub.sessions.get(session_id)
+    async def _member_holds(self, session_id: int, number: int, *, loosening: bool) -> None:
+        row = await store.find_session(self._pool, session_id)
+        if row is not None:
+            await self._holds_everywhere(row, number, loosening=loosening)
+
+    async def _holds_everywhere(self, row: SessionRow, *numbers: int, loosening: bool) -> None:
+        """The others know; nothing finer is cached, and none waits in a socket."""
+        if loosening:
+            await self._announcer.tell(Changed(row.id))
+        else:
+            await self._announcer.confirm(Tightened(row.id))
+        await self._uncache(row.id, row.revision, *numbers)
+        session = self._hub.sessions.get(row.id)
         if session is not None:
-            self._hub.broadcast(session, Ended(reason=reason))
-            self._hub.end(session)
-        await self._forget_snapshots(session_id)
+            if not loosening:  # also the second time, when the first has failed half-way
+                self._hub.cut_unsent(session)
+            self._hub.announce_moved(session, self._hub.clock())
 
-    async def _forget_snapshots(self, session_id: int, *numbers: int) -> None:
-        """Drops cached positions after any flush under way, which may carry finer ones.
-
-        Without Redis there is no lease and nothing is sent; the cache is gone or expires.
-        """
+    async def _uncache(self, session_id: int, revision: int, *numbers: int) -> None:
+        """Drops cached positions. Those of a flush under way are of an older revision, and refused."""
         try:
-            async with self._flusher.quiet():
-                await forget_snapshots(self._redis, session_id, *numbers)
+            await forget_snapshots(self._redis, session_id, revision, *numbers)
         except (RedisError, OSError):
-            self._flusher.forget_later(session_id)
+            self._flusher.forget_later(session_id, revision)

@@ -11,11 +11,11 @@ from prometheus_client import start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
-from redis.asyncio import Redis
 
 from db.pool import connect
 from db.revision import require_revision
 from server.keeper import Keeper
+from server.redis_link import connect_redis
 from server.settings import Settings, require
 from server.writer import Writer
 
@@ -55,8 +55,8 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
     require(settings, "database_url", "redis_url")
     stop = _stop_event()
     pool = await connect(settings.database_url, min_size=1, max_size=2, application_name="partyline-writer")
-    redis = Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=2)
-    writer = Writer(pool=pool, redis=redis, name=name, ttl_hours=settings.ttl_hours)
+    link = connect_redis(settings.redis_url, socket_timeout=10)
+    writer = Writer(pool=pool, redis=link.client, name=name, ttl_hours=settings.ttl_hours)
     stats = writer.stats
     try:
         await require_revision(pool)
@@ -73,7 +73,7 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
         )
         await writer.run(stop)
     finally:
-        await redis.aclose()
+        await link.aclose()
         await pool.close()
 
 

@@ -1,74 +1,41 @@
 """The writer: batches from Redis into PostgreSQL. Commit, then acknowledge, then tell the gateways.
 
-Entries are read through a consumer group and stay pending until their rows are committed, so a writer
-that dies loses nothing; after any failure it begins with what is pending, and what another writer has
-read and left it takes over. Rows come packed for COPY; this module never looks at them, and PostgreSQL
-decides which of them are refused.
+Any number of writers work beside each other. Each reads every shard by its own; entries stay pending under its
+name until their rows are committed, so a writer that dies loses nothing: after any failure it begins with what
+is pending, and what another writer has left is taken over. Rows come packed for COPY; this module never looks
+at them, and PostgreSQL decides which of them are refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import asyncpg
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from db.fence import SHARDS
 from db.positions import PartitionMissing, commit_rows
 from server.batches import Refusals
-from server.flusher import commits_channel, encode_commit, stream_key
+from server.consumer import CLAIM_IDLE_MS, Consumer, Entry, Publish, publish_plain
+from server.streams import dead_key, stream_key
+from server.verdict import AWAY, Suspects, Verdict, verdict
 
-GROUP = "writers"
-ENTRIES_A_ROUND = 256
-"""Entries read from a stream at once; each holds one flush of one gateway and shard."""
 BLOCK_MS = 1_000
 RETRY_S = 0.5
-CLAIM_IDLE_MS = 60_000
-"""An entry that another writer has held for this long is taken over; that writer is dead or very slow."""
-
-DEAD_KEY = "batch:dead"
-"""Entries that PostgreSQL does not take, for a person to look at, for a day."""
-DEAD_BOUND = 1_000
-DEAD_EXPIRY_S = 86_400
-
-_POISON = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.InternalServerError,
-    asyncpg.ProtocolViolationError,
-    asyncpg.ProgramLimitExceededError,
-    ValueError,
-    TypeError,
-    OverflowError,
-)
-"""What PostgreSQL, or `commit_rows`, says of bytes that are no row (the last two: of a time that no calendar
-has); everything else is tried again."""
-
-_AWAY = (
-    RedisError,
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a statement that meets the server's goodbye
-    PartitionMissing,
-    TimeoutError,
-)
-"""PostgreSQL or Redis does not answer, or not now, or has no partition yet: entries wait, nothing is lost."""
-
-_BURY = (Path(__file__).parent / "bury.lua").read_text(encoding="utf-8")
+CARE_S = CLAIM_IDLE_MS / 3000
+"""How often a writer says that it lives, looks for what others left, and counts what lies in Redis."""
+KEEP_S = 60.0
+"""A commit that takes longer is no work any more: others may take its entries over."""
+TIDY_EVERY = 15
+"""Each so many rounds of that, writers that are gone for long are taken out of the groups."""
 
 logger = logging.getLogger("partyline.writer")
 
-Entry = tuple[bytes, dict[bytes, bytes]]
-
 
 class WriterStats:
-    """A writer's counts since it started."""
+    """A writer's counts since it started, and what lay in Redis when it looked last."""
 
     def __init__(self) -> None:
         self.entries = 0
@@ -76,140 +43,195 @@ class WriterStats:
         self.refused = 0
         self.dead = 0
         self.failures = 0
+        self.claims = 0
+        self.waiting = 0
+        self.dead_letters = 0
 
 
 class Writer:
     """Reads all shards."""
 
-    def __init__(self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int) -> None:
+    def __init__(
+        self, *, pool: asyncpg.Pool, redis: Redis, name: str, ttl_hours: int, publish: Publish = publish_plain
+    ) -> None:
         self._pool = pool
         self._redis = redis
-        self._name = name
         self._ttl_hours = ttl_hours
-        self._pending = True
-        self._claim_at_s = 0.0
+        self._consumers = [Consumer(redis, shard, name, publish) for shard in range(SHARDS)]
+        self._suspects = Suspects()
+        self._busy_since: dict[int, float] = {}
+        """Shards whose entries are being committed."""
+        self._claimed: set[int] = set()
+        """Shards in which something was taken over that is not read yet."""
+        self._away: set[int] = set()
         self.stats = WriterStats()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; the round under way is finished first."""
-        away = False
+        """Until `stop` is set; the rounds under way are finished first, and we leave where nothing is pending."""
+        if stop.is_set():
+            return
+        shards = [asyncio.ensure_future(self._run_shard(shard, stop)) for shard in range(SHARDS)]
+        caring = asyncio.ensure_future(self._care(stop))
+        try:
+            await asyncio.gather(caring, *shards)
+        finally:
+            for task in (caring, *shards):
+                task.cancel()
+            await asyncio.wait([caring, *shards])
+        for consumer in self._consumers:
+            try:
+                await consumer.leave()
+            except AWAY:  # others take us out in time
+                return
+
+    # --- one shard ----------------------------------------------------------------------------------------
+
+    async def _run_shard(self, shard: int, stop: asyncio.Event) -> None:
+        """Reads and stores one shard. They share no fence and no row: none waits for another."""
+        pending = True
         while not stop.is_set():
             try:
-                await self._round()
-                if away:
-                    away = False
-                    logger.warning("back at work")
-            except _AWAY as error:
-                self._pending = True
+                if shard in self._away:
+                    await self._ask_postgresql()
+                if shard in self._claimed:
+                    self._claimed.discard(shard)
+                    pending = True
+                pending = await self._round(shard, pending=pending)
+                self._mark(shard)
+            except AWAY as error:
+                pending = True
                 self.stats.failures += 1
-                if not away:
-                    away = True
-                    # Only our own error's text is sure to hold nothing of a row.
-                    reason = str(error) if isinstance(error, PartitionMissing) else type(error).__name__
-                    logger.warning("cannot write; entries wait", extra={"error": reason})
+                self._mark(shard, error)
                 await asyncio.sleep(RETRY_S)
 
-    async def _round(self) -> None:
-        await self._claim()
-        cursor = "0" if self._pending else ">"
-        streams: dict[Any, Any] = {stream_key(shard): cursor for shard in range(SHARDS)}
+    async def _ask_postgresql(self) -> None:
+        """Until it answers nothing is read again, so that writers that reach it may take our entries over."""
+        async with self._pool.acquire() as connection:
+            await connection.execute("SELECT 1")
+
+    def _mark(self, shard: int, error: BaseException | None = None) -> None:
+        were_away = bool(self._away)
+        if error is None:
+            self._away.discard(shard)
+            if were_away and not self._away:
+                logger.warning("back at work")
+            return
+        self._away.add(shard)
+        if not were_away:
+            # Only our own error's text is sure to hold nothing of a row.
+            reason = str(error) if isinstance(error, PartitionMissing) else type(error).__name__
+            logger.warning("cannot write; entries wait", extra={"error": reason})
+
+    async def _round(self, shard: int, *, pending: bool) -> bool:
+        """One read and its commits. Whether there may be more that is pending."""
+        entries = await self._consumers[shard].read(pending=pending, block_ms=BLOCK_MS)
+        if not entries:
+            return False
+        self._busy_since[shard] = asyncio.get_running_loop().time()
         try:
-            found = await self._redis.xreadgroup(
-                GROUP, self._name, streams, count=ENTRIES_A_ROUND, block=None if self._pending else BLOCK_MS
-            )
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            await self._make_groups()
-            return
-        taken = [(int(stream.rsplit(b":", 1)[1]), entries) for stream, entries in _streams(found) if entries]
-        self._pending = self._pending and bool(taken)
-        # As many shards at once as the pool has connections: they share no fence and no row. Each is
-        # finished, also when another fails.
-        outcomes = await asyncio.gather(
-            *(self._take(shard, entries) for shard, entries in taken), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
-
-    async def _claim(self) -> None:
-        """Now and then: takes over what another writer left. Should it be alive, the rows are there (G2)."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s < self._claim_at_s:
-            return
-        pipeline = self._redis.pipeline(transaction=False)
-        for shard in range(SHARDS):
-            pipeline.xautoclaim(
-                stream_key(shard), GROUP, self._name, CLAIM_IDLE_MS, count=ENTRIES_A_ROUND, justid=True
-            )
-        answers = await pipeline.execute(raise_on_error=False)  # without groups there is nothing to claim
-        self._pending = self._pending or any(
-            answer and not isinstance(answer, Exception) for answer in answers
-        )
-        self._claim_at_s = now_s + CLAIM_IDLE_MS / 1000
-
-    async def _make_groups(self) -> None:
-        for shard in range(SHARDS):
-            try:
-                await self._redis.xgroup_create(stream_key(shard), GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+            await self._take(shard, entries)
+        finally:
+            del self._busy_since[shard]
+        return pending
 
     async def _take(self, shard: int, entries: Sequence[Entry]) -> None:
         """Stores what has rows. Of what has none nobody is told: nothing of it was committed (G1)."""
         with_rows = [entry for entry in entries if b"d" in entry[1]]
-        for entry in entries:
-            if not entry[1]:  # deleted while it was pending
-                await self._redis.xack(stream_key(shard), GROUP, entry[0])
-            elif b"d" not in entry[1]:
-                await self._bury(shard, entry)
         if with_rows:
             await self._write(shard, with_rows)
+        deleted = [entry_id for entry_id, fields in entries if not fields]
+        if deleted:
+            await self._consumers[shard].forget(deleted)
+        for entry in entries:
+            if entry[1] and b"d" not in entry[1]:
+                await self._bury(shard, entry, "no rows")
 
     async def _write(self, shard: int, entries: Sequence[Entry]) -> None:
-        try:
-            refused = await self._commit(shard, [fields[b"d"] for _, fields in entries])
-        except _POISON:
-            if len(entries) == 1:
-                await self._bury(shard, entries[0])
-                return
-            for entry in entries:  # one of them is poison: find it without holding up the others
-                await self._write(shard, [entry])
-            return
+        """Commits and tells. A poison entry is found by halving, in this same round: it holds up nobody."""
+        lost = False
+        while True:
+            try:
+                refused = await self._commit(shard, [fields[b"d"] for _, fields in entries])
+                break
+            except Exception as error:
+                found = Verdict.AWAY if isinstance(error, _NoConnection) else verdict(error)
+                if found is Verdict.AWAY:
+                    raise
+                if len(entries) == 1:
+                    if found is Verdict.POISON or self._suspects.lost((shard, entries[0][0])):
+                        await self._bury(shard, entries[0], type(error).__name__)
+                        return
+                elif found is Verdict.POISON or lost:
+                    half = len(entries) // 2
+                    await self._write(shard, entries[:half])
+                    await self._write(shard, entries[half:])
+                    return
+                lost = True  # once more as they are: most often the connection had been cut before
+        if len(self._suspects):
+            for entry_id, _ in entries:
+                self._suspects.clear((shard, entry_id))
         await self._tell(shard, entries, refused)
 
     async def _commit(self, shard: int, payloads: list[bytes]) -> Refusals:
-        async with self._pool.acquire() as connection:
+        try:
+            connection = await self._pool.acquire()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise _NoConnection(type(error).__name__) from None
+        try:
             result = await commit_rows(connection, payloads, shard=shard, ttl_hours=self._ttl_hours)
+        finally:
+            await self._pool.release(connection)
         self.stats.rows += result.inserted
         self.stats.refused += len(result.refused)
         return list(result.refused)
 
     async def _tell(self, shard: int, entries: Sequence[Entry], refused: Refusals) -> None:
-        key = stream_key(shard)
-        ids = [entry_id for entry_id, _ in entries]
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xack(key, GROUP, *ids)
-        pipeline.xdel(key, *ids)
-        for entry_id, fields in entries:
-            gateway = fields.get(b"g", b"").decode("ascii", "replace")
-            pipeline.publish(commits_channel(gateway), encode_commit((shard, entry_id.decode(), refused)))
-        await pipeline.execute()
+        await self._consumers[shard].settle(entries, refused)
         self.stats.entries += len(entries)
 
-    async def _bury(self, shard: int, entry: Entry) -> None:
-        logger.error("an entry that PostgreSQL does not take was put aside", extra={"shard": shard})
-        keys = (stream_key(shard), DEAD_KEY)
-        await self._redis.eval(_BURY, 2, *keys, GROUP, entry[0], DEAD_BOUND, DEAD_EXPIRY_S)
+    async def _bury(self, shard: int, entry: Entry, why: str) -> None:
+        logger.error(
+            "an entry that PostgreSQL does not take was put aside", extra={"shard": shard, "error": why}
+        )
+        await self._consumers[shard].bury(entry, why)
         self.stats.dead += 1
 
+    # --- now and then -------------------------------------------------------------------------------------
 
-def _streams(found: Any) -> list[tuple[bytes, list[Entry]]]:
-    """redis-py answers a list of pairs or, with RESP3, a mapping."""
-    if not found:
-        return []
-    if isinstance(found, dict):
-        return [(stream, [entry for part in parts for entry in part]) for stream, parts in found.items()]
-    return [(stream, entries) for stream, entries in found]
+    async def _care(self, stop: asyncio.Event) -> None:
+        """Says that we live, takes over what others left, tidies up, counts."""
+        turn = 0
+        while not stop.is_set():
+            try:
+                await self._care_once(tidy=turn % TIDY_EVERY == 0)
+            except AWAY:
+                pass  # the shards say so
+            turn += 1
+            try:
+                await asyncio.wait_for(stop.wait(), CARE_S)
+            except TimeoutError:
+                continue
+
+    async def _care_once(self, *, tidy: bool) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for shard, consumer in enumerate(self._consumers):
+            since_s = self._busy_since.get(shard)
+            if since_s is not None and CARE_S / 2 < now_s - since_s < KEEP_S:
+                await consumer.keep()
+            if since_s is None and shard not in self._away and await consumer.claim():
+                self.stats.claims += 1
+                self._claimed.add(shard)
+            if tidy:
+                await consumer.tidy()
+        self.stats.waiting = await self._lengths(stream_key)
+        self.stats.dead_letters = await self._lengths(dead_key)
+
+    async def _lengths(self, key: Callable[[int], str]) -> int:
+        pipeline = self._redis.pipeline(transaction=False)
+        for shard in range(SHARDS):
+            pipeline.xlen(key(shard))
+        return sum(await pipeline.execute())
+
+
+class _NoConnection(OSError):
+    """There is no connection to be had: nothing is said of an entry. The text is the error's name."""

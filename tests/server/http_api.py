@@ -10,7 +10,6 @@ import asyncpg
 import httpx
 import jwt
 import pytest
-from redis.asyncio import Redis
 
 from db import sessions as store
 from db.fence import shard_of
@@ -19,6 +18,7 @@ from db.positions import commit_rows, pack_row
 from protocol.precision import Precision
 from server.api import make_app
 from server.gateway import Gateway
+from server.redis_link import connect_redis
 from server.settings import Settings
 from server.tokens import digest, new_member_token
 
@@ -90,15 +90,15 @@ def user_token(user_id: int) -> str:
 async def api_fixture(migrated_database: str, redis_url: str) -> AsyncIterator[Api]:
     as_gateway = migrated_database + "?options=-c%20role%3Dpartyline_gateway"
     pool = await connect(as_gateway, min_size=1, max_size=4, application_name="test-api")
-    redis = Redis.from_url(redis_url)
+    link = connect_redis(redis_url)
     superuser = await asyncpg.connect(migrated_database)
     settings = Settings(mask_key="5a" * 32, jwt_secret=SECRET, allow_guests=True)
-    gateway = Gateway(settings, pool, redis)
+    gateway = Gateway(settings, pool, link)
     transport = httpx.ASGITransport(make_app(gateway))
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         yield Api(gateway, client, superuser)
     await superuser.close()
-    await redis.aclose()
+    await link.aclose()
     await pool.close()
 
 

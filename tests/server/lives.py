@@ -14,7 +14,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from db import migrate
 from db import sessions as store
@@ -24,7 +23,9 @@ from protocol.codec import JSON
 from protocol.options import Options
 from protocol.precision import Precision
 from server.connection import Connection
+from server.control_store import SERVED
 from server.gateway import Gateway
+from server.redis_link import RedisLink, connect_redis
 from server.session import Member, Session
 from server.settings import Settings
 from server.tokens import digest
@@ -67,14 +68,14 @@ class Hosted:
 class Life:
     """One life of a gateway."""
 
-    def __init__(self, settings: Settings, pool: Pool, redis: Redis) -> None:
-        self.gateway = Gateway(settings, pool, redis)
+    def __init__(self, settings: Settings, pool: Pool, link: RedisLink) -> None:
+        self.gateway = Gateway(settings, pool, link)
         self.hub = self.gateway.hub
         self.flusher = self.gateway.flusher
         self.steering = self.gateway.steering
         self.registry = self.gateway.registry
         self.pool = pool
-        self.redis = redis
+        self.redis = link.client
         self.gateway.lease._until_ms = 2**62  # nobody takes it away in here
         self._hosted = 0
 
@@ -108,8 +109,8 @@ class Life:
 
     async def settled(self) -> None:
         """Every command has been carried out."""
-        while self.gateway._commands:
-            await asyncio.gather(*self.gateway._commands)
+        while self.gateway.commands.running:
+            await asyncio.gather(*self.gateway.commands.running)
 
     async def say(self, message: Any, bearer: str = "") -> RecordingSocket:
         """A new connection that says this first."""
@@ -197,26 +198,33 @@ async def writer(role_url: Callable[[str], str], redis_url: str) -> AsyncIterato
         yield writer
 
 
+async def long_served(redis: Any) -> None:
+    """This Redis is not new: no gateway of the time before may still have a lease, and nobody waits for it."""
+    server = (await redis.info("server"))["run_id"]
+    await redis.hset(SERVED, mapping={"server": server, "since": "0"})
+
+
 @asynccontextmanager
 async def a_life(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Life]:
     wanted = {"allow_guests": True, "jwt_secret": SECRET, "mask_key": MASK_KEY, **settings}
     pool = await connect(database_url, min_size=1, max_size=8, application_name="gateway")
-    redis = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
+    link = connect_redis(redis_url)
     try:
-        yield Life(Settings(database_url=database_url, redis_url=redis_url, **wanted), pool, redis)
+        await long_served(link.client)
+        yield Life(Settings(database_url=database_url, redis_url=redis_url, **wanted), pool, link)
     finally:
-        await redis.aclose()
+        await link.aclose()
         pool.terminate()
 
 
 @asynccontextmanager
 async def a_writer(database_url: str, redis_url: str, name: str = "w") -> AsyncIterator[Writer]:
     pool = await connect(database_url, min_size=1, max_size=2, application_name="writer")
-    redis = Redis.from_url(redis_url, socket_timeout=10, socket_connect_timeout=2)
+    link = connect_redis(redis_url, socket_timeout=10)
     try:
-        yield Writer(pool=pool, redis=redis, name=name, ttl_hours=168)
+        yield Writer(pool=pool, redis=link.client, name=name, ttl_hours=168)
     finally:
-        await redis.aclose()
+        await link.aclose()
         pool.terminate()
 
 

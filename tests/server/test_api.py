@@ -61,7 +61,7 @@ async def test_the_stored_options_are_complete(api: Api) -> None:
 
 async def test_without_guests_a_jwt_is_needed(api: Api) -> None:
     settings = Settings(mask_key="5a" * 32, jwt_secret=SECRET, public_url="https://party.example/")
-    strict = Gateway(settings, api.gateway.pool, api.gateway.redis)
+    strict = Gateway(settings, api.gateway.pool, api.gateway.link)
     user_id = await api.superuser.fetchval("INSERT INTO users (location_opt_in) VALUES (true) RETURNING id")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(make_app(strict)), base_url=ORIGIN) as client:
         body = {"display_name": "Ana"}

@@ -17,10 +17,10 @@ from db.fence import SHARDS, shard_of
 from db.positions import commit_rows, pack_row
 from protocol import messages as wire
 from protocol.close_codes import CloseCode
-from server.flusher import stream_key
 from server.session import Member
 from server.snapshots import key, mask_key
-from server.writer import DEAD_KEY, GROUP, Writer
+from server.streams import GROUP, dead_key, stream_key
+from server.writer import Writer
 from tests.server.lives import (
     SEOUL,
     Closed,
@@ -219,19 +219,20 @@ async def test_what_was_put_aside_goes_too(life: Life, superuser: asyncpg.Connec
     start = (now_ms() - 6_000) // 5000 * 5000
     theirs = pack_row(hosted.id, user_id, start, 0, PLACE, 127.0, None, "exact")
     others = pack_row(hosted.id, hosted.host_user_id, start, 0, 37.5, 127.0, 5.0, "exact")
+    dead = dead_key(shard_of(hosted.id))
     for data in (others + theirs + others, theirs, theirs + b"no row", others, b"\x00\x07 no row", b""):
-        await life.redis.xadd(DEAD_KEY, {"g": "somebody", "d": data})
-    await life.redis.xadd(DEAD_KEY, {"no": "rows"})
-    await life.redis.expire(DEAD_KEY, 1_000)
-    ids = [entry for entry, _ in await life.redis.xrange(DEAD_KEY)]
+        await life.redis.xadd(dead, {"g": "somebody", "d": data})
+    await life.redis.xadd(dead, {"no": "rows"})
+    await life.redis.expire(dead, 1_000)
+    ids = [entry for entry, _ in await life.redis.xrange(dead)]
     await erase(life, user_id)
     assert await found_in(life.redis, user_id) == []
-    left = [(entry, fields.get(b"d")) for entry, fields in await life.redis.xrange(DEAD_KEY)]
+    left = [(entry, fields.get(b"d")) for entry, fields in await life.redis.xrange(dead)]
     assert left == [
         *[(ids[0], others + others), (ids[3], others), (ids[4], b"\x00\x07 no row"), (ids[5], b"")],
         (ids[6], None),
     ]
-    assert 0 < await life.redis.ttl(DEAD_KEY) <= 1_000
+    assert 0 < await life.redis.ttl(dead) <= 1_000
 
 
 async def test_an_entry_that_is_put_aside_afterwards_is_taken_as_it_lies_there(
@@ -255,7 +256,7 @@ async def test_an_entry_that_is_put_aside_afterwards_is_taken_as_it_lies_there(
         await erase(life, user_id)
         go_on.set()
         await eventually(lambda: writer.stats.dead > 0)
-    assert await life.redis.xlen(DEAD_KEY) == 1
+    assert await life.redis.xlen(dead_key(shard_of(hosted.id))) == 1
     assert await found_in(life.redis, user_id) == []
 
 

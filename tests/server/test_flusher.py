@@ -14,8 +14,9 @@ from db.fence import shard_of
 from protocol import messages as wire
 from protocol.precision import Precision
 from server.batches import Batch, Refusals
-from server.flusher import BATCHES_A_FLUSH, commits_channel, encode_commit, stream_key
+from server.flusher import BATCHES_A_FLUSH
 from server.snapshots import key, mask_key, read_snapshots
+from server.streams import commits_channel, encode_commit, stream_key
 from server.windows import WindowState
 from server.writer import Writer
 from tests.server.lives import (
@@ -63,7 +64,7 @@ class hearing:
         self._life = life
 
     async def __aenter__(self) -> None:
-        self._task = asyncio.ensure_future(self._life.flusher.listen())
+        self._task = asyncio.ensure_future(self._life.gateway.channels.run())
         channel = commits_channel(self._life.gateway.id)
 
         async def subscribed() -> bool:

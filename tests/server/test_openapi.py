@@ -12,6 +12,7 @@ from starlette.routing import Route
 from server import openapi
 from server.api import make_app
 from server.gateway import Gateway
+from server.redis_link import connect_redis
 from server.settings import Settings
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
@@ -29,7 +30,7 @@ def test_it_is_valid() -> None:
 
 async def test_it_has_every_route_and_no_other() -> None:
     nobody = cast(Any, None)  # routes are made without asking anybody
-    app = make_app(Gateway(Settings(mask_key="00" * 32), nobody, nobody))
+    app = make_app(Gateway(Settings(mask_key="00" * 32), nobody, connect_redis("redis://nowhere")))
     routes = {
         (method.lower(), route.path.replace(":int", ""))
         for route in app.routes

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from db import sessions as store
+from db.current import read_parties
 from protocol import messages as wire
 from protocol.precision import Precision
 from server.snapshots import add_snapshots, key, mask_key
@@ -24,14 +25,14 @@ async def row_of(life: Life, hosted: Hosted) -> store.SessionRow:
 async def test_many_who_join_at_once_load_one_session(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     hosted = await life.host()
     loads = []
-    members = store.members
+    read = read_parties
 
     async def counted(*arguments: Any) -> Any:
         loads.append(arguments)
         await asyncio.sleep(0.02)
-        return await members(*arguments)
+        return await read(*arguments)
 
-    monkeypatch.setattr("server.registry.store.members", counted)
+    monkeypatch.setattr("server.registry.read_parties", counted)
     sockets = await asyncio.gather(*(life.join(hosted, f"guest {n}") for n in range(20)))
     assert len(loads) == 1
     assert {member_of(socket).session for socket in sockets} == {life.session(hosted)}
@@ -198,7 +199,7 @@ async def test_a_loaded_session_is_not_loaded_again(life: Life) -> None:
     add_snapshots(pipeline, [member_of(ana)])
     await pipeline.execute()
     async with life.registry.lock(hosted.id):
-        assert await life.registry.load(await row_of(life, hosted)) is session
+        assert await life.registry.load(hosted.id) is session
     assert member_of(ana).shown is not None
     assert member_of(ana).shown.at  # type: ignore[union-attr]
 

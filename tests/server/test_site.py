@@ -31,7 +31,7 @@ async def test_ready_says_what_is_missing(api: Api) -> None:
         200,
         {"postgresql": True, "lease": True, "draining": False},
     )
-    api.gateway.draining = True
+    api.gateway.commands.draining = True
     assert (await api("GET", "/readyz")).status_code == 503
     await api.gateway.pool.close()
     answer = await api("GET", "/readyz")

@@ -71,10 +71,10 @@ async def test_forgetting_takes_the_whole_session_or_its_members(redis: Redis) -
         session.show(member, position(NOW))
     add_snapshots(pipeline, members)
     await pipeline.execute()
-    await forget_snapshots(redis, 1, 2, 3, 99)
+    await forget_snapshots(redis, 1, 0, 2, 3, 99)
     assert set(await read_snapshots(redis, 1)) == {1, 4}
-    await forget_snapshots(redis, 1)
-    await forget_snapshots(redis, 1)
+    await forget_snapshots(redis, 1, 0)
+    await forget_snapshots(redis, 1, 0)
     assert await redis.exists(key(1)) == 0
 
 

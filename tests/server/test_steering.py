@@ -89,7 +89,7 @@ async def test_the_order_state_then_commit_then_cache_then_return(
 ) -> None:
     hosted, _, ana = await walking(life)
     member, order = member_of(ana), []
-    commit, forget = store.set_session_precision, life.steering._forget_snapshots
+    commit, forget = store.set_session_precision, life.steering._uncache
 
     async def committing(*arguments: Any) -> Any:
         order.append(
@@ -103,7 +103,7 @@ async def test_the_order_state_then_commit_then_cache_then_return(
         order.append(("forgotten", await life.redis.exists(key(hosted.id))))
 
     monkeypatch.setattr("server.steering.store.set_session_precision", committing)
-    monkeypatch.setattr(life.steering, "_forget_snapshots", forgetting)
+    monkeypatch.setattr(life.steering, "_uncache", forgetting)
     await life.steering.set_session_precision(hosted.id, ROUGH)
     assert order == [("commit", ROUGH, True, 1), ("forget", ROUGH), ("forgotten", 0)]
 

@@ -19,8 +19,8 @@ from db.pool import DatabaseUnavailable, connect
 from db.positions import pack_row
 from db.retention import make_partitions_ahead
 from protocol.precision import Precision
-from server.flusher import commits_channel, decode_commit, stream_key
-from server.writer import DEAD_KEY, GROUP, Writer
+from server.streams import GROUP, commits_channel, dead_key, decode_commit, stream_key
+from server.writer import Writer
 from tests.conftest import NATIVE
 from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, now_ms, roles_of, running
 
@@ -266,10 +266,10 @@ async def test_poison_entries_are_put_aside_and_hold_up_nobody(
     assert await windows(superuser, hosted) == sorted(good.values())
     assert await left_in(life.redis, shard) == (0, 0)
     assert writer.stats.failures == 0
-    assert [dead for _, dead in await life.redis.xrange(DEAD_KEY)] == [
+    assert [dead for _, dead in await life.redis.xrange(dead_key(shard))] == [
         {b"g": GATEWAY.encode(), b"d": data} for data in bad
     ]
-    assert 0 < await life.redis.ttl(DEAD_KEY) <= 86_400
+    assert 0 < await life.redis.ttl(dead_key(shard)) <= 86_400
 
 
 async def test_an_entry_without_rows_is_put_aside(life: Life, writer: Writer, told: Told) -> None:

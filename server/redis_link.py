@@ -1,0 +1,187 @@
+"""The one way to Redis: one server, Sentinel, or Redis Cluster behind the same client.
+
+Code uses what all of them have: single-key commands, scripts whose keys share a slot, pipelines without a
+transaction. Whatever keeps the client from its servers is a `RedisError` or an `OSError`, also on a Cluster,
+whose own errors are neither. No error and no repr holds a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
+from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import RedisClusterException
+
+from server.redis_url import SENTINEL_OPTIONS, Kind, RedisUrl, RedisUrlError, read_redis_url
+
+CONNECT_S = 2
+"""How long one node may take to accept a connection."""
+CLUSTER_RETRIES = 3
+RETRY_S = 0.1
+"""A command on a Cluster is tried again so often, each time with a fresh map of its nodes."""
+
+ONLY_SERVER = "the server"
+"""The place of every channel where there is no Cluster."""
+
+Made = tuple[Redis, Iterable[Redis]]
+"""A client, and the clients of the Sentinels that it asks."""
+
+_SCATTERED = "the cluster cannot be reached, or does not cover all slots"
+
+
+class _Cluster(RedisCluster):
+    """redis-py's client of a Cluster, with errors like those of one server."""
+
+    async def initialize(self, *args: Any, **kwargs: Any) -> RedisCluster:
+        try:
+            return await super().initialize(*args, **kwargs)
+        except RedisClusterException:
+            raise RedisAway(_SCATTERED) from None
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **kwargs)
+        except RedisClusterException:
+            raise RedisAway(_SCATTERED) from None
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
+        return _Pipeline(self, transaction)  # type: ignore[abstract]  # as redis-py itself does
+
+
+class _Pipeline(ClusterPipeline):
+    async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
+        try:
+            return await super().execute(*args, **kwargs)
+        except RedisClusterException:
+            raise RedisAway(_SCATTERED) from None
+
+
+class RedisLink:
+    """A client, and where its channels live. Made by `connect_redis`."""
+
+    def __init__(self, client: Redis, *, kind: Kind, sentinels: Iterable[Redis] = ()) -> None:
+        self.client = client
+        """redis-py's asyncio client. On a Cluster it is `RedisCluster`, which answers the same calls."""
+        self.is_cluster = kind is Kind.CLUSTER
+        self._kind = kind
+        self._sentinels = sentinels
+
+    def __repr__(self) -> str:
+        return f"RedisLink({self._kind.value})"
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        for client in (self.client, *self._sentinels):
+            await client.aclose()
+
+    def publish(self, target: Any, channel: str, data: bytes) -> Any:
+        """Queues a message on a pipeline; of a client, answers the awaitable that sends it."""
+        return target.spublish(channel, data) if self.is_cluster else target.publish(channel, data)
+
+    # --- where channels live ----------------------------------------------------------------------------
+
+    def place(self, channel: str) -> str | None:
+        """The node that has the channel's slot, as far as known; not known: `None`."""
+        if not self.is_cluster:
+            return ONLY_SERVER
+        nodes = self._cluster.nodes_manager.slots_cache.get(key_slot(channel.encode()))
+        return nodes[0].name if nodes else None
+
+    async def refresh(self) -> None:
+        """Asks the cluster which node has which slot. Raises `RedisError` or `OSError`."""
+        if not self.is_cluster:
+            return
+        await self._cluster.initialize()
+        try:
+            await self._cluster.nodes_manager.initialize()
+        except RedisClusterException:
+            raise RedisAway(_SCATTERED) from None
+
+    def connection(self, place: str) -> AbstractConnection:
+        """A connection of its own to a place, not connected yet. Raises `RedisError`: no such node any more.
+
+        It speaks RESP2, in which every message is a list, and tries nothing again by itself.
+        """
+        if self.is_cluster:
+            node = self._cluster.get_node(node_name=place)
+            if node is None:
+                raise RedisAway("the node has left the cluster")
+            kind: type[AbstractConnection] = node.connection_class
+            options = node.connection_kwargs
+        else:
+            pool = self.client.connection_pool
+            kind, options = pool.connection_class, pool.connection_kwargs
+        own = {name: value for name, value in options.items() if "maint_notifications" not in name}
+        connection: AbstractConnection = kind(**own | {"protocol": 2, "retry": Retry(NoBackoff(), 0)})
+        return connection
+
+    @property
+    def _cluster(self) -> RedisCluster:
+        return cast(RedisCluster, self.client)
+
+
+def connect_redis(url: str, *, socket_timeout: float = 5) -> RedisLink:
+    """The link to what `url` names; it connects with the first command. Raises `RedisUrlError`, one line."""
+    parts = read_redis_url(url)
+    try:
+        client, sentinels = _MAKERS[parts.kind](parts, socket_timeout)
+    except (TypeError, ValueError):  # its text may repeat what the URL holds
+        raise RedisUrlError("its options are not what redis-py takes") from None
+    return RedisLink(client, kind=parts.kind, sentinels=sentinels)
+
+
+def _server(url: RedisUrl, socket_timeout: float) -> Made:
+    client = Redis.from_url(url.text, socket_timeout=socket_timeout, socket_connect_timeout=CONNECT_S)
+    return client, ()
+
+
+def _sentinel(url: RedisUrl, socket_timeout: float) -> Made:
+    once = Retry(NoBackoff(), 0)  # as for one server: who asks knows best when to ask again
+    times = {"socket_timeout": socket_timeout, "socket_connect_timeout": CONNECT_S, "retry": once}
+    tls = {"ssl": True} if url.tls else {}
+    options = _options(url)
+    own = {name.removeprefix("sentinel_"): options.pop(name, None) for name in SENTINEL_OPTIONS}
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+        url.hosts,
+        # A Sentinel that hangs holds up the others' answers.
+        sentinel_kwargs={**own, **options, **tls, **times, "socket_timeout": CONNECT_S},
+        username=url.username,
+        password=url.password,
+        db=url.database,
+        **options,
+        **tls,
+        **times,
+    )
+    return cast(Redis, sentinels.master_for(url.master)), sentinels.sentinels
+
+
+def _cluster(url: RedisUrl, socket_timeout: float) -> Made:
+    client = _Cluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in url.hosts],
+        username=url.username,
+        password=url.password,
+        ssl=url.tls,
+        retry=Retry(ConstantBackoff(RETRY_S), CLUSTER_RETRIES),
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=CONNECT_S,
+        **_options(url),
+    )
+    return cast(Redis, client), ()
+
+
+def _options(url: RedisUrl) -> dict[str, Any]:
+    """The query's options with the types that redis-py gives them."""
+    found: dict[str, Any] = dict(parse_url(f"redis://localhost/?{urlencode(url.options)}"))
+    return {name: value for name, value in found.items() if name not in ("host", "port", "db")}
+
+
+_MAKERS = {Kind.SERVER: _server, Kind.SENTINEL: _sentinel, Kind.CLUSTER: _cluster}
