@@ -202,13 +202,13 @@ class World:
         return not self.connections and hub.connections == mine and hub._throttled | hub._acks <= mine
 
 
-def welcome(session: Session, member: Member, now_ms: int) -> wire.Welcome:
+def welcome(session: Session, member: Member, now_ms: int, token: str = "a-member-token") -> wire.Welcome:
     """What is said to who comes in."""
     return wire.Welcome(
         session=session.id,
         you=member.number,
         role=member.role,
-        member_token="a-member-token",
+        member_token=token,
         precision=member.allowed,
         session_precision=session.precision,
         revision=session.revision,
