@@ -242,7 +242,7 @@ class Hub:
         return Policy(interval_ms=REPORT_INTERVAL_MS, hold=self.holding or not self.may_send())
 
     def _tick(self, session: Session, now_ms: int) -> None:
-        if not self.may_send():
+        if not self.may_send() or session.withheld:
             self.want_tick(session, now_ms + session.options.tick_ms)
             return
         tick = session.tick
