@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
-import redis
+from redis.exceptions import RedisError
 
 from db import migrate
 from db.revision import MAY_NOT_READ, READ_REVISION, refusal
+from server.control_store import CONTROL
+from server.redis_link import connect_redis
+from server.redis_url import Kind, RedisUrlError
 from server.settings import Settings
 
 _UNREACHED = "is the server up, and the URL right?"
@@ -77,8 +81,24 @@ def _revision(answers: str, revision: str | None) -> Finding:
 
 def _redis(url: str) -> Finding:
     try:
-        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
-        info = client.info("server")
-    except (redis.RedisError, ValueError) as error:
+        return asyncio.run(_ask_redis(url))
+    except RedisUrlError as error:
+        return Finding(False, f"PARTYLINE_REDIS_URL: {error}")
+    except (RedisError, OSError) as error:
         return Finding(False, f"PARTYLINE_REDIS_URL: {type(error).__name__}: {_UNREACHED}")
-    return Finding(True, f"Redis {info['redis_version']} answers")
+
+
+async def _ask_redis(url: str) -> Finding:
+    """It must answer for a key, which a Cluster that is down does not."""
+    link = connect_redis(url)
+    try:
+        await link.client.exists(CONTROL)
+        info = await link.client.info("server")
+    finally:
+        await link.aclose()
+    if link.is_cluster:
+        info = next(iter(info.values()))
+    return Finding(True, f"{_KINDS[link.kind]} {info['redis_version']} answers")
+
+
+_KINDS = {Kind.SERVER: "Redis", Kind.SENTINEL: "Redis behind Sentinel", Kind.CLUSTER: "Redis Cluster"}

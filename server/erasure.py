@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from db import sessions as store
@@ -43,7 +43,7 @@ logger = logging.getLogger("partyline.erasure")
 class Erasures:
     """This gateway's part of every erasure."""
 
-    def __init__(self, *, pool: Pool, redis: Redis, steering: Steering) -> None:
+    def __init__(self, *, pool: Pool, redis: Any, steering: Steering) -> None:
         self._pool = pool
         self._redis = redis
         self._steering = steering
@@ -67,8 +67,9 @@ class Erasures:
             logger.warning("erasures cannot be finished now", extra={"error": type(error).__name__})
 
     async def _complete(self, erasure: Erasure) -> Receipt:
-        await self._steering.forget_user(erasure)
+        await self._steering.forget_user_here(erasure)
         await store.carry_on_erasure(self._pool, erasure.receipt)
+        await self._steering.forget_user_elsewhere(erasure)
         return await store.finish_erasure(self._pool, erasure.receipt, await self._purge(erasure))
 
     async def _purge(self, erasure: Erasure) -> int:

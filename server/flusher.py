@@ -122,7 +122,9 @@ class Flusher:
         pipeline = self._redis.pipeline(transaction=False)
         for batch in old:
             pipeline.xrange(stream_key(batch.shard), batch.entry_id, batch.entry_id, count=1)
-        for batch, found in zip(old, await pipeline.execute(), strict=True):
+        for batch, found in zip(old, await pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(found, Exception):
+                continue
             if not found:
                 hub.stats.resent_batches += 1
                 hub.batches.lost(batch)

@@ -19,7 +19,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisAway
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, RedisError
 
 from server.redis_url import SENTINEL_OPTIONS, Kind, RedisUrl, RedisUrlError, read_redis_url
 
@@ -35,11 +35,45 @@ ONLY_SERVER = "the server"
 Made = tuple[Redis, Iterable[Redis]]
 """A client, and the clients of the Sentinels that it asks."""
 
+_CLOSED = "the connection was closed"
 _SCATTERED = "the cluster cannot be reached, or does not cover all slots"
 
 
+class _Guarded:
+    """Before a connection that may be closed while it is used, by the server or for another's failed command.
+
+    redis-py and uvloop then say what no caller expects.
+    """
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **kwargs)  # type: ignore[misc]
+        except (RuntimeError, AttributeError):
+            raise RedisAway(_CLOSED) from None
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)  # type: ignore[misc]
+        except (RuntimeError, AttributeError):
+            raise RedisAway(_CLOSED) from None
+
+
+def _guarded(kind: Any) -> Any:
+    """A connection class, guarded."""
+    return type(kind.__name__, (_Guarded, kind), {})
+
+
 class _Cluster(RedisCluster):
-    """redis-py's client of a Cluster, with errors like those of one server."""
+    """redis-py's client of a Cluster, with the errors of one server; no call does harm to another."""
+
+    async def aclose(self) -> None:
+        """redis-py calls this to read the map of slots anew. Others wait for answers: nothing is closed."""
+        self._initialize = True
+
+    async def end(self) -> None:
+        """Closes all connections."""
+        self._initialize = False
+        await super().aclose()
 
     async def initialize(self, *args: Any, **kwargs: Any) -> RedisCluster:
         try:
@@ -48,21 +82,39 @@ class _Cluster(RedisCluster):
             raise RedisAway(_SCATTERED) from None
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        await self.initialize()  # without a map redis-py would try any node
         try:
             return await super().execute_command(*args, **kwargs)
         except RedisClusterException:
             raise RedisAway(_SCATTERED) from None
+
+    async def _determine_slot(self, command: str, *args: Any) -> int:
+        """redis-py would ask a server for the keys of these, each time, and always the same one."""
+        if command in ("XREAD", "XREADGROUP"):
+            behind = args[args.index(b"STREAMS") + 1 :]
+            (slot,) = {self.keyslot(key) for key in behind[: len(behind) // 2]}
+            return slot
+        return await super()._determine_slot(command, *args)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
         return _Pipeline(self, transaction)  # type: ignore[abstract]  # as redis-py itself does
 
 
 class _Pipeline(ClusterPipeline):
-    async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
+    """Without `raise_on_error` one node that is away is an error of its own commands only."""
+
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+        commands = list(self._execution_strategy._command_queue)  # type: ignore[attr-defined]
+        failure: Exception
         try:
-            return await super().execute(*args, **kwargs)
+            return await super().execute(raise_on_error, allow_redirections)
         except RedisClusterException:
-            raise RedisAway(_SCATTERED) from None
+            failure = RedisAway(_SCATTERED)
+        except (RedisError, OSError) as error:
+            failure = error
+        if raise_on_error:
+            raise failure from None
+        return [failure if command.result is None else command.result for command in commands]
 
 
 class RedisLink:
@@ -72,14 +124,17 @@ class RedisLink:
         self.client = client
         """redis-py's asyncio client. On a Cluster it is `RedisCluster`, which answers the same calls."""
         self.is_cluster = kind is Kind.CLUSTER
-        self._kind = kind
+        self.kind = kind
         self._sentinels = sentinels
 
     def __repr__(self) -> str:
-        return f"RedisLink({self._kind.value})"
+        return f"RedisLink({self.kind.value})"
 
     async def aclose(self) -> None:
         """Closes all connections."""
+        if self.is_cluster:
+            await cast(_Cluster, self.client).end()
+            return
         for client in (self.client, *self._sentinels):
             await client.aclose()
 
@@ -141,6 +196,7 @@ def connect_redis(url: str, *, socket_timeout: float = 5) -> RedisLink:
 
 def _server(url: RedisUrl, socket_timeout: float) -> Made:
     client = Redis.from_url(url.text, socket_timeout=socket_timeout, socket_connect_timeout=CONNECT_S)
+    _guard_pool(client)
     return client, ()
 
 
@@ -161,7 +217,10 @@ def _sentinel(url: RedisUrl, socket_timeout: float) -> Made:
         **tls,
         **times,
     )
-    return cast(Redis, sentinels.master_for(url.master)), sentinels.sentinels
+    client = cast(Redis, sentinels.master_for(url.master))
+    for one in (client, *sentinels.sentinels):
+        _guard_pool(one)
+    return client, sentinels.sentinels
 
 
 def _cluster(url: RedisUrl, socket_timeout: float) -> Made:
@@ -175,7 +234,16 @@ def _cluster(url: RedisUrl, socket_timeout: float) -> Made:
         socket_connect_timeout=CONNECT_S,
         **_options(url),
     )
+    guarded = _guarded(client.connection_kwargs["connection_class"])
+    client.connection_kwargs["connection_class"] = guarded  # of the nodes that will be found
+    for node in client.startup_nodes:
+        node.connection_class = guarded
     return cast(Redis, client), ()
+
+
+def _guard_pool(client: Redis) -> None:
+    pool = client.connection_pool
+    pool.connection_class = _guarded(pool.connection_class)
 
 
 def _options(url: RedisUrl) -> dict[str, Any]:

@@ -122,8 +122,10 @@ class Steering:
             session = self._hub.sessions.get(session_id)
             if session is not None:
                 end(self._hub, session, reason)
-            await self._announcer.confirm(Over(session_id, reason))
-            await self._uncache(session_id, row.revision)
+            try:
+                await self._announcer.confirm(Over(session_id, reason))
+            finally:
+                await self._uncache(session_id, row.revision)
 
     async def set_options(self, session_id: int, options: Options) -> SessionRow:
         """New options, of which `live_only` and a larger cell take something away. Raises `LookupError`."""
@@ -143,13 +145,12 @@ class Steering:
 
     # --- erasure ----------------------------------------------------------------------------------------
 
-    async def forget_user(self, erasure: Erasure) -> None:
-        """Every gateway drops what it holds of a user who is erased in PostgreSQL by now (G7)."""
-        await self.forget_user_here(erasure)
+    async def forget_user_elsewhere(self, erasure: Erasure) -> None:
+        """Every other gateway has dropped what it held of a user who is erased in PostgreSQL by now (G7)."""
         await self._announcer.confirm(Erased(str(erasure.receipt)))
 
     async def forget_receipt(self, receipt: str) -> None:
-        """The same on this gateway alone, when another one has told of it."""
+        """What another gateway has told of."""
         for erasure in await store.unfinished_erasures(self._pool, 0.0):
             if str(erasure.receipt) == receipt:
                 await self.forget_user_here(erasure)
@@ -175,8 +176,10 @@ class Steering:
         if session is not None:
             self._hub.remove(session, number, code)
             await self._refresher.refresh(session_id)
-        await self._announcer.confirm(Gone(session_id, number, code))
-        await self._uncache(session_id, 0, number)
+        try:
+            await self._announcer.confirm(Gone(session_id, number, code))
+        finally:
+            await self._uncache(session_id, 0, number)
 
     async def _member_holds(self, session_id: int, number: int, *, loosening: bool) -> None:
         row = await store.find_session(self._pool, session_id)
@@ -185,11 +188,13 @@ class Steering:
 
     async def _holds_everywhere(self, row: SessionRow, *numbers: int, loosening: bool) -> None:
         """The others know; nothing finer is cached, and none waits in a socket."""
-        if loosening:
-            await self._announcer.tell(Changed(row.id))
-        else:
-            await self._announcer.confirm(Tightened(row.id))
-        await self._uncache(row.id, row.revision, *numbers)
+        try:
+            if loosening:
+                await self._announcer.tell(Changed(row.id))
+            else:
+                await self._announcer.confirm(Tightened(row.id))
+        finally:
+            await self._uncache(row.id, row.revision, *numbers)
         session = self._hub.sessions.get(row.id)
         if session is not None:
             if not loosening:  # also the second time, when the first has failed half-way

@@ -51,13 +51,15 @@ class Up:
         demo: bool,
         say: Say,
         partitions: str | None = None,
+        redis_url: str = "",
     ) -> None:
-        """`partitions`: as `db.migrate.upgrade` takes it."""
+        """`partitions`: as `db.migrate.upgrade` takes it. `redis_url`: of another Redis than the stack's."""
         self.data_dir = data_dir
         self._host = host
         self._port = port
         self._demo = demo
         self._partitions = partitions
+        self._redis_url = redis_url
         self._say = say
         self.stack = Stack(data_dir, say=say)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -89,6 +91,11 @@ class Up:
         """Where the gateway answers on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    @property
+    def redis_url(self) -> str:
+        """Which Redis the processes use."""
+        return self._redis_url or self.stack.redis_url
 
     def invitation(self) -> str | None:
         """The demo party's link."""
@@ -134,7 +141,7 @@ class Up:
         environment = dict(os.environ)
         environment.pop("PARTYLINE_DATA_DIR", None)
         environment |= {
-            "PARTYLINE_REDIS_URL": self.stack.redis_url,
+            "PARTYLINE_REDIS_URL": self.redis_url,
             "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
             "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
             "PARTYLINE_DATABASE_URL": self._url_of(name) if name in _ROLES else "",
@@ -188,7 +195,7 @@ class Up:
             "http": self.http,
             "ws": self.http.replace("http", "ws", 1) + "/v1/stream",
             "database_url": self.stack.database_url,
-            "redis_url": self.stack.redis_url,
+            "redis_url": self.redis_url,
         }
         _write_private(self._endpoints, json.dumps(endpoints))
 

@@ -56,7 +56,9 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
     stop = _stop_event()
     pool = await connect(settings.database_url, min_size=1, max_size=2, application_name="partyline-writer")
     link = connect_redis(settings.redis_url, socket_timeout=10)
-    writer = Writer(pool=pool, redis=link.client, name=name, ttl_hours=settings.ttl_hours)
+    writer = Writer(
+        pool=pool, redis=link.client, name=name, ttl_hours=settings.ttl_hours, publish=link.publish
+    )
     stats = writer.stats
     try:
         await require_revision(pool)

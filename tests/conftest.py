@@ -22,7 +22,7 @@ import pytest
 import redis
 from psycopg import sql
 
-from db.embedded import Stack
+from db.embedded import RedisCluster, Stack
 
 NATIVE = os.environ.get("PARTYLINE_TEST_PARTITIONS", "") == "native"
 if NATIVE:  # here, before anything is migrated: by us, by `Up`, or by a process that inherits it
@@ -148,3 +148,24 @@ def redis_url(stack: Stack | NamedServers) -> str:
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
     return stack.redis_url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A Redis Cluster of three masters for the whole run. Who kills a node has a cluster of their own."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster") / "redis") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster: RedisCluster) -> str:
+    """A Redis Cluster that holds nothing yet."""
+    redis_cluster.flush()
+    return redis_cluster.url
+
+
+@pytest.fixture(params=["server", "cluster"])
+def any_redis_url(request: pytest.FixtureRequest) -> str:
+    """One server, and a Redis Cluster; both hold nothing yet."""
+    url: str = request.getfixturevalue("redis_url" if request.param == "server" else "redis_cluster_url")
+    return url

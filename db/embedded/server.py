@@ -162,31 +162,40 @@ class Redis(Server):
 
     name = "Redis"
     maxmemory_mb = 512
+    file = "redis.conf"
+
+    def settings(self) -> str:
+        """What is written down at every start."""
+        return REDIS_SETTINGS.format(port=self.port, password=self._password, maxmemory_mb=self.maxmemory_mb)
+
+    def arguments(self) -> list[str]:
+        """Behind the settings' name."""
+        return []
 
     def _launched(self) -> Process:
-        settings = self._inside.folder("redis") / "redis.conf"
+        settings = self._inside.folder("redis") / self.file
         fd = os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w") as file:
-            file.write(
-                REDIS_SETTINGS.format(port=self.port, password=self._password, maxmemory_mb=self.maxmemory_mb)
-            )
+            file.write(self.settings())
         own(settings)
         return self._inside.start(
-            ["/usr/bin/redis-server", "/data/redis/redis.conf"],
+            ["/usr/bin/redis-server", f"/data/redis/{self.file}", *self.arguments()],
             folder="redis",
             log=self._log,
             stop=[(signal.SIGTERM, 10.0)],
         )
 
     def _answers(self, pid: int) -> bool:
-        once = Retry(NoBackoff(), 0)  # we ask again ourselves, sooner than the client would
-        with redis.Redis(
-            "127.0.0.1", self.port, password=self._password, socket_timeout=5.0, retry=once
-        ) as client:
+        with self.client() as client:
             try:
                 return bool(client.info("server")["process_id"] == pid)
             except redis.RedisError:
                 return False
+
+    def client(self) -> redis.Redis:
+        """A client of this server alone, which tries nothing again: who asks does, and sooner."""
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis("127.0.0.1", self.port, password=self._password, socket_timeout=5.0, retry=once)
 
     @property
     def url(self) -> str:

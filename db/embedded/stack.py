@@ -127,7 +127,7 @@ class Stack:
         built = root.prepare(self._say, mount=mount)
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock_fd = lock_fd = _lock(self.data_dir)
+            self._lock_fd = lock_fd = lock_directory(self.data_dir)
         except OSError as error:
             raise StackFailed(
                 f"The data directory {self.data_dir} cannot be used: {error.strerror}."
@@ -197,7 +197,7 @@ class Stack:
         _write(self.data_dir / "ports.json", {"postgres": self.postgres.port, "redis": self.redis.port})
 
 
-def _lock(data_dir: Path) -> int:
+def lock_directory(data_dir: Path) -> int:
     """Locks the directory. Waits for the servers of a parent that is gone; refuses when the parent lives."""
     lock_fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     give_up = time.monotonic() + LOCK_WITHIN_S

@@ -21,6 +21,7 @@ from server.gateway import Gateway
 from server.redis_link import connect_redis
 from server.settings import Settings
 from server.tokens import digest, new_member_token
+from tests.server.lives import long_served
 
 SECRET = "a secret of the product's accounts, 32+"
 ORIGIN = "http://party.test"
@@ -91,6 +92,7 @@ async def api_fixture(migrated_database: str, redis_url: str) -> AsyncIterator[A
     as_gateway = migrated_database + "?options=-c%20role%3Dpartyline_gateway"
     pool = await connect(as_gateway, min_size=1, max_size=4, application_name="test-api")
     link = connect_redis(redis_url)
+    await long_served(link.client)
     superuser = await asyncpg.connect(migrated_database)
     settings = Settings(mask_key="5a" * 32, jwt_secret=SECRET, allow_guests=True)
     gateway = Gateway(settings, pool, link)

@@ -222,7 +222,7 @@ async def a_writer(database_url: str, redis_url: str, name: str = "w") -> AsyncI
     pool = await connect(database_url, min_size=1, max_size=2, application_name="writer")
     link = connect_redis(redis_url, socket_timeout=10)
     try:
-        yield Writer(pool=pool, redis=link.client, name=name, ttl_hours=168)
+        yield Writer(pool=pool, redis=link.client, name=name, ttl_hours=168, publish=link.publish)
     finally:
         await link.aclose()
         pool.terminate()

@@ -7,10 +7,11 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from db.embedded import Stack
+from db.embedded import RedisCluster, RedisSentinels, Stack
 from server.channels import Channels
 from server.redis_link import RedisLink, connect_redis
 
@@ -43,14 +44,21 @@ async def listening(url: str) -> AsyncIterator[Ear]:
         assert running.cancelled(), running.exception()
 
 
+async def unheard(ear: Ear, channel: str) -> None:
+    """Waits until a message reaches nobody."""
+    async with asyncio.timeout(30):
+        while await ear.channels.publish(ear.link.client, channel, b""):
+            await asyncio.sleep(0.01)
+
+
 async def eventually(true: Callable[[], object], timeout: float = 30) -> None:
     async with asyncio.timeout(timeout):
         while not true():
             await asyncio.sleep(0.01)
 
 
-async def test_a_message_reaches_another_process(redis_url: str) -> None:
-    async with listening(redis_url) as one, listening(redis_url) as two:
+async def test_a_message_reaches_another_process(any_redis_url: str) -> None:
+    async with listening(any_redis_url) as one, listening(any_redis_url) as two:
         one.channels.want("{s:1}:live")
         await eventually(lambda: one.joined == ["{s:1}:live"])
         await two.say("{s:1}:live", b"\x00\xff")
@@ -58,8 +66,8 @@ async def test_a_message_reaches_another_process(redis_url: str) -> None:
         assert two.heard == []
 
 
-async def test_what_is_wanted_before_it_runs_is_joined_too(redis_url: str) -> None:
-    ear = Ear(redis_url)
+async def test_what_is_wanted_before_it_runs_is_joined_too(any_redis_url: str) -> None:
+    ear = Ear(any_redis_url)
     ear.channels.want("acks:1")
     running = asyncio.create_task(ear.channels.run())
     await eventually(lambda: ear.joined == ["acks:1"])
@@ -68,8 +76,8 @@ async def test_what_is_wanted_before_it_runs_is_joined_too(redis_url: str) -> No
     await ear.link.aclose()
 
 
-async def test_a_message_in_a_pipeline(redis_url: str) -> None:
-    async with listening(redis_url) as ear:
+async def test_a_message_in_a_pipeline(any_redis_url: str) -> None:
+    async with listening(any_redis_url) as ear:
         ear.channels.want("acks:1")
         await eventually(lambda: ear.joined)
         pipeline = ear.link.client.pipeline(transaction=False)
@@ -80,8 +88,8 @@ async def test_a_message_in_a_pipeline(redis_url: str) -> None:
         await eventually(lambda: ear.heard == [("acks:1", b"one"), ("acks:1", b"two")])
 
 
-async def test_what_is_dropped_is_heard_no_more_and_may_be_wanted_again(redis_url: str) -> None:
-    async with listening(redis_url) as ear:
+async def test_what_is_dropped_is_heard_no_more_and_may_be_wanted_again(any_redis_url: str) -> None:
+    async with listening(any_redis_url) as ear:
         for channel in ("one", "two"):
             ear.channels.want(channel)
         await eventually(lambda: len(ear.joined) == 2)
@@ -96,8 +104,8 @@ async def test_what_is_dropped_is_heard_no_more_and_may_be_wanted_again(redis_ur
         await eventually(lambda: ear.heard[1:] == [("one", b"again")])
 
 
-async def test_routes_go_by_how_a_name_begins(redis_url: str) -> None:
-    async with listening(redis_url) as ear:
+async def test_routes_go_by_how_a_name_begins(any_redis_url: str) -> None:
+    async with listening(any_redis_url) as ear:
         acks: list[tuple[str, bytes]] = []
         joined: list[str] = []
         ear.channels.route("acks:", lambda channel, data: acks.append((channel, data)), joined.append)
@@ -111,9 +119,9 @@ async def test_routes_go_by_how_a_name_begins(redis_url: str) -> None:
         assert (joined, ear.joined) == (["acks:1"], ["{s:1}:live"])
 
 
-async def test_thousands_of_channels(redis_url: str) -> None:
+async def test_thousands_of_channels(any_redis_url: str) -> None:
     names = [f"{{s:{number}}}:live" for number in range(5_000)]
-    async with listening(redis_url) as ear:
+    async with listening(any_redis_url) as ear:
         for name in names:
             ear.channels.want(name)
         await eventually(lambda: len(ear.joined) == len(names))
@@ -126,16 +134,12 @@ async def test_thousands_of_channels(redis_url: str) -> None:
         assert sorted(ear.heard) == sorted((name, name.encode()) for name in names)
         for name in names:
             ear.channels.drop(name)
-        async with asyncio.timeout(30):
-            while await ear.link.client.pubsub_numsub(names[0], names[-1]) != [
-                (names[0].encode(), 0),
-                (names[-1].encode(), 0),
-            ]:
-                await asyncio.sleep(0.01)
+        for name in names[:: len(names) - 1]:
+            await unheard(ear, name)
 
 
-async def test_a_mistake_of_ours_ends_the_loop(redis_url: str) -> None:
-    link = connect_redis(redis_url)
+async def test_a_mistake_of_ours_ends_the_loop(any_redis_url: str) -> None:
+    link = connect_redis(any_redis_url)
 
     def broken(channel: str, data: bytes) -> None:
         raise ZeroDivisionError
@@ -180,3 +184,60 @@ async def test_a_server_that_hangs_is_left(own_stack: Stack, monkeypatch: pytest
         assert ear.joined == ["one"]
         os.kill(own_stack.redis.pid, signal.SIGCONT)
         await eventually(lambda: len(ear.joined) >= 2)  # on a new connection: the old one was left
+
+
+@pytest.mark.slow
+async def test_channels_follow_their_slots(tmp_path: Path) -> None:
+    """A master of the Cluster dies: its channels are joined on the replica that takes over; others go on."""
+    names = [f"{{s:{number}}}:live" for number in range(60)]
+    with RedisCluster(tmp_path / "cluster", replicas=1) as cluster:
+        async with listening(cluster.url) as ear:
+            for name in names:
+                ear.channels.want(name)
+            await eventually(lambda: set(ear.joined) == set(names))
+            master = cluster.master_of(names[0])
+            theirs = {name for name in names if cluster.master_of(name) is master}
+            assert theirs < set(names)
+            ear.joined.clear()
+            await asyncio.to_thread(master.kill)
+            untouched = next(name for name in names if name not in theirs)
+            await ear.say(untouched, b"meanwhile")
+            await eventually(lambda: (untouched, b"meanwhile") in ear.heard)
+            await eventually(lambda: set(ear.joined) == theirs, 60)
+            await ear.say(names[0], b"afterwards")
+            await eventually(lambda: (names[0], b"afterwards") in ear.heard)
+            await asyncio.to_thread(master.start)  # as a replica of the one that took over
+            await asyncio.to_thread(cluster.await_formed)
+            await ear.say(names[0], b"whole again")
+            await eventually(lambda: (names[0], b"whole again") in ear.heard)
+
+
+@pytest.mark.slow
+async def test_channels_follow_a_slot_that_is_handed_over(tmp_path: Path) -> None:
+    """Nobody dies: an operator moves the slot to another node, and the old one says so."""
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        async with listening(cluster.url) as ear:
+            ear.channels.want("{s:1}:live")
+            await eventually(lambda: ear.joined == ["{s:1}:live"])
+            old = cluster.master_of("{s:1}:live")
+            new = next(node for node in cluster.nodes if node is not old)
+            slot, new_id = old.ask("CLUSTER", "KEYSLOT", "{s:1}:live"), new.node_id
+            for node in (new, old, *cluster.nodes):
+                node.ask("CLUSTER", "SETSLOT", slot, "NODE", new_id)
+            await eventually(lambda: len(ear.joined) == 2)
+            await ear.say("{s:1}:live", b"moved")
+            await eventually(lambda: ear.heard == [("{s:1}:live", b"moved")])
+
+
+@pytest.mark.slow
+async def test_channels_follow_the_master_of_sentinels(tmp_path: Path) -> None:
+    with RedisSentinels(tmp_path / "sentinels") as sentinels:
+        async with listening(sentinels.url) as ear:
+            ear.channels.want("acks:1")
+            await eventually(lambda: ear.joined == ["acks:1"])
+            await ear.say("acks:1", b"before")
+            await eventually(lambda: ear.heard == [("acks:1", b"before")])
+            await asyncio.to_thread(sentinels.master.kill)
+            await eventually(lambda: len(ear.joined) == 2, 60)
+            await ear.say("acks:1", b"afterwards")
+            await eventually(lambda: ear.heard[1:] == [("acks:1", b"afterwards")])

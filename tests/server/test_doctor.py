@@ -28,6 +28,11 @@ def test_everything_is_there(migrated_database: str, redis_url: str) -> None:
     assert redis.startswith("Redis ")
 
 
+def test_a_redis_cluster(redis_cluster_url: str) -> None:
+    found = findings(redis_url=redis_cluster_url)
+    assert [good for text, good in found.items() if text.startswith("Redis Cluster ")] == [True]
+
+
 def test_a_database_that_was_not_migrated(database: str, redis_url: str) -> None:
     found = findings(database_url=database, redis_url=redis_url)
     assert [text for text, good in found.items() if not good] == [

@@ -13,6 +13,7 @@ from db.embedded import Stack
 from db.fence import shard_of
 from protocol import messages as wire
 from protocol.precision import Precision
+from server.announcer import Unconfirmed
 from server.batches import Batch, Refusals
 from server.flusher import BATCHES_A_FLUSH
 from server.snapshots import key, mask_key, read_snapshots
@@ -301,13 +302,11 @@ async def test_no_flush_brings_back_what_a_tightening_dropped(
         life.fix(ana, 1, now_ms() - 6_000)
         flush = asyncio.ensure_future(life.flush())
         await under_way.wait()
-    tighten = asyncio.ensure_future(life.steering.set_session_precision(hosted.id, Precision.ROUGH))
-    done, _ = await asyncio.wait([tighten], timeout=0.3)
-    assert not done, "the tightening returned with a flush of the old precision under way"
-    go_on.set()
-    await tighten
+    await life.steering.set_session_precision(hosted.id, Precision.ROUGH)
     assert await cached_exact(life, hosted) == []
+    go_on.set()
     await flush
+    assert await cached_exact(life, hosted) == [], "masked before the tightening, and refused"
     for seq in range(2, 6):
         life.fix(ana, seq, now_ms() - 5_000 + seq)
         await life.flush()
@@ -345,8 +344,11 @@ async def test_more_batches_than_a_flush_takes_wait_for_the_next(
     assert life.hub.batches.unsent() == []
 
 
-async def test_batches_wait_while_redis_is_away_and_go_out_after(own_stack: Stack) -> None:
+async def test_batches_wait_while_redis_is_away_and_go_out_after(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the entries that Redis forgot with its restart, and the cache that was to be dropped meanwhile."""
+    monkeypatch.setattr("server.announcer.CONFIRM_MS", 300)
     from db import migrate
 
     migrate.upgrade(own_stack.database_url)
@@ -365,7 +367,8 @@ async def test_batches_wait_while_redis_is_away_and_go_out_after(own_stack: Stac
             await life.flush()
         assert len(life.hub.batches.unsent()) == 8
         assert not said(ana, wire.Ack)
-        await life.steering.set_session_precision(hosted.id, Precision.ROUGH)  # without Redis: it holds
+        with pytest.raises(Unconfirmed):  # it holds here
+            await life.steering.set_session_precision(hosted.id, Precision.ROUGH)
         await asyncio.to_thread(own_stack.redis.start)
         await life.flush()
         with pytest.MonkeyPatch.context() as patch:

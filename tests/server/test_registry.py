@@ -184,6 +184,7 @@ async def test_without_redis_a_session_starts_without_its_cache(
     away = await live()
     away.redis.connection_pool.connection_kwargs["port"] = 1
     await away.redis.connection_pool.disconnect()
+    away.redis.connection_pool.reset()
     socket = await away.join(hosted)
     assert welcome(socket).positions == []
     assert "snapshots could not be read" in caplog.text

@@ -19,6 +19,7 @@ from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.options import Options
 from protocol.precision import Precision
+from server.announcer import Unconfirmed
 from server.snapshots import key, read_snapshots
 from server.tokens import digest
 from tests.server.lives import SECRET, SEOUL, Closed, Hosted, Life, Lives, member_of, now_ms, said, welcome
@@ -240,14 +241,19 @@ async def test_slow_connections_are_cut_before_a_tightening_returns_and_no_other
     assert not fresh.aborted, "a loosening cuts nobody"
 
 
-async def test_without_redis_a_tightening_holds_and_the_cache_goes_later(life: Life) -> None:
+async def test_without_redis_a_tightening_holds_here_says_so_and_the_cache_goes_later(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hosted, _, ana = await walking(life)
     kwargs = life.redis.connection_pool.connection_kwargs
     port = kwargs["port"]
     await life.redis.connection_pool.disconnect()
     life.redis.connection_pool.reset()
     kwargs["port"] = 1
-    await life.steering.set_session_precision(hosted.id, ROUGH)
+    monkeypatch.setattr("server.announcer.CONFIRM_MS", 300)
+    with pytest.raises(Unconfirmed):  # it holds here; another gateway may have a lease, and not know
+        await life.steering.set_session_precision(hosted.id, ROUGH)
+    assert life.session(hosted).precision is ROUGH
     assert (await in_database(life, hosted))[0] is ROUGH
     kwargs["port"] = port
     life.redis.connection_pool.reset()
