@@ -17,9 +17,11 @@ from redis.exceptions import RedisError
 from protocol.close_codes import CloseCode
 from protocol.messages import ClientMessage, End, Join, Kick, Resume, SetPrecision, Share
 from protocol.server import Refused, Step
+from server.addresses import Addresses, networks
 from server.auth import UserTokens
 from server.clock import SteadyClock
 from server.connection import Connection
+from server.doors import Doors
 from server.entrance import Entrance
 from server.erasure import Erasures
 from server.flusher import Flusher
@@ -67,6 +69,17 @@ class Gateway:
             max_connections=settings.max_connections,
         )
         self.hub.command = self._command
+        self.doors = Doors(
+            addresses=Addresses(
+                proxies=networks(settings.trusted_proxies), unlimited=networks(settings.unlimited_addresses)
+            ),
+            per_address=settings.connections_per_address,
+            total=settings.max_connections,
+            joins_per_s=settings.joins_per_s,
+            joins_burst=settings.joins_burst,
+            clock=self.hub.clock,
+            stats=self.hub.stats,
+        )
         self.users = UserTokens(
             secret=settings.jwt_secret or None,
             jwks_url=settings.jwks_url or None,
@@ -85,6 +98,8 @@ class Gateway:
             steering=self.steering,
             users=self.users,
             allow_guests=settings.allow_guests,
+            doors=self.doors,
+            max_sessions=settings.max_sessions,
         )
         self.slots = Slots(
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon

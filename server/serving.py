@@ -24,6 +24,7 @@ from db.revision import require_revision
 from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from server.api import make_app
 from server.connection import Connection
+from server.doorway import doorway
 from server.gateway import Gateway
 from server.settings import Settings, require
 from server.upgrade import websocket_factory
@@ -84,7 +85,7 @@ async def serve(settings: Settings, *, host: str, port: int) -> None:
             subprotocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
             origins=settings.origins,
         ),
-        http="h11",
+        http=doorway(gateway.doors),  # type: ignore[arg-type]
         loop="none",
         lifespan="off",
         access_log=False,

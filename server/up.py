@@ -27,6 +27,8 @@ from db.embedded.stack import Stack
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 DEMO_WALKERS = 5
+LOOPBACK = "127.0.0.0/8, ::1"
+"""A crowd that tests this machine comes from one address."""
 _ROLES = ("gateway", "writer", "keeper")
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -136,6 +138,7 @@ class Up:
         environment |= {
             "PARTYLINE_REDIS_URL": self.stack.redis_url,
             "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
+            "PARTYLINE_UNLIMITED_ADDRESSES": os.environ.get("PARTYLINE_UNLIMITED_ADDRESSES", LOOPBACK),
             "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
             "PARTYLINE_DATABASE_URL": self._url_of(name) if name in _ROLES else "",
         }
