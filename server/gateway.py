@@ -14,14 +14,17 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from db.records import SessionRow
+from server.addresses import Addresses, networks
 from server.announcer import Announcer
 from server.applying import Applier
 from server.auth import UserTokens
 from server.channels import Channels
 from server.clock import SteadyClock
+from server.clocks import boot_ms, epoch_ms, monotonic_ms
 from server.commands import Commands
 from server.control_entry import Entry
 from server.control_store import ControlStore
+from server.doors import Doors
 from server.entrance import Entrance
 from server.erasure import Erasures
 from server.flusher import Flusher
@@ -42,24 +45,7 @@ from server.streams import ACKS, commits_channel
 ERASURES_S = 5.0
 """How often a gateway looks for erasures that were left."""
 
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
 logger = logging.getLogger("partyline.gateway")
-
-
-def epoch_ms() -> int:
-    """The wall clock, which somebody may set."""
-    return time.time_ns() // 1_000_000
-
-
-def monotonic_ms() -> int:
-    """A clock that nobody can set."""
-    return time.monotonic_ns() // 1_000_000
-
-
-def boot_ms() -> int:
-    """The clock of leases: nobody can set it, and it goes on while the machine sleeps."""
-    return time.clock_gettime_ns(_BOOT_CLOCK) // 1_000_000
 
 
 class Gateway:
@@ -79,6 +65,17 @@ class Gateway:
             mask_key=MaskKey(bytes.fromhex(settings.mask_key)),
             backlog_rows=settings.backlog_rows,
             max_connections=settings.max_connections,
+        )
+        self.doors = Doors(
+            addresses=Addresses(
+                proxies=networks(settings.trusted_proxies), unlimited=networks(settings.unlimited_addresses)
+            ),
+            per_address=settings.connections_per_address,
+            total=settings.max_connections,
+            joins_per_s=settings.joins_per_s,
+            joins_burst=settings.joins_burst,
+            clock=self.hub.clock,
+            stats=self.hub.stats,
         )
         self.users = UserTokens(
             secret=settings.jwt_secret or None,
@@ -122,6 +119,8 @@ class Gateway:
             steering=self.steering,
             users=self.users,
             allow_guests=settings.allow_guests,
+            doors=self.doors,
+            max_sessions=settings.max_sessions,
         )
         self.slots = Slots(
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon

@@ -25,6 +25,7 @@ from db.revision import require_revision
 from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from server.api import make_app
 from server.connection import Connection
+from server.doorway import doorway
 from server.gateway import Gateway
 from server.redis_link import connect_redis
 from server.settings import Settings, require
@@ -163,7 +164,7 @@ def _config(gateway: Gateway, host: str, port: int) -> uvicorn.Config:
         ),
         timeout_graceful_shutdown=5,
         backlog=4096,
-        **_PLAIN_HTTP,
+        **_PLAIN_HTTP | {"http": doorway(gateway.doors)},
     )
 
 

@@ -24,6 +24,8 @@ from server.children import command, ending_with_us, stop
 
 READY_TIMEOUT_S = 30.0
 DEMO_WALKERS = 5
+LOOPBACK = "127.0.0.0/8, ::1"
+"""A crowd that tests this machine comes from one address."""
 _ROLES = ("gateway", "writer", "keeper")
 
 Say = Callable[[str], None]
@@ -145,6 +147,7 @@ class Up:
         environment |= {
             "PARTYLINE_REDIS_URL": self.redis_url,
             "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
+            "PARTYLINE_UNLIMITED_ADDRESSES": os.environ.get("PARTYLINE_UNLIMITED_ADDRESSES", LOOPBACK),
             "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
             "PARTYLINE_DATABASE_URL": self._url_of(role) if role in _ROLES else "",
         }

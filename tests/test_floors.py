@@ -21,9 +21,11 @@ MAY_IMPORT = {
 }
 PURE_SERVER = (
     "acks",
+    "addresses",
     "admission",
     "batches",
     "connection",
+    "doors",
     "filling",
     "frames",
     "grid",

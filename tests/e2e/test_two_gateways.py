@@ -70,7 +70,9 @@ async def test_the_hosts_hand_reaches_the_other_gateway_before_it_returns(fleet:
         while (await bo.next(timeout=1.5))["t"] != "positions":
             pass
     assert not [m for m in bo.seen if m["t"] == "positions" and m["at"] > returned]
-    status, _ = await asyncio.to_thread(http, one, "DELETE", f"{path}/members/{ana.welcome['you']}", None, token)
+    status, _ = await asyncio.to_thread(
+        http, one, "DELETE", f"{path}/members/{ana.welcome['you']}", None, token
+    )
     assert status == 204
     assert await ana.closed() == 4502
     status, _ = await asyncio.to_thread(http, one, "DELETE", path, None, token)
