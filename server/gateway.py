@@ -7,12 +7,13 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 from redis.exceptions import RedisError
 
+from db.records import SessionRow
 from server.announcer import Announcer
 from server.applying import Applier
 from server.auth import UserTokens
@@ -27,17 +28,16 @@ from server.flusher import Flusher
 from server.follower import Follower
 from server.hub import Hub
 from server.lease import LEASE_MS, Lease
+from server.leaving import leave
 from server.masking import MaskKey
 from server.redis_link import RedisLink
 from server.refresher import AWAY, Refresher
 from server.registry import Registry
+from server.relay import PREFIX, Relay
 from server.settings import Settings
 from server.slots import Slots, nothing
 from server.steering import Steering
 from server.streams import ACKS, commits_channel
-
-DRAIN_S = 5.0
-"""How long a stopping gateway waits for commits before it says goodbye."""
 
 ERASURES_S = 5.0
 """How often a gateway looks for erasures that were left."""
@@ -104,7 +104,15 @@ class Gateway:
         )
         self.applier = Applier(self.hub, touched=self.registry.touched, reread=self.refresher.want)
         self.follower = Follower(self.control, self, self.lease, away=AWAY)
-        self.live_gateways: frozenset[str] = frozenset()
+        self.relay = Relay(
+            hub=self.hub,
+            channels=self.channels,
+            redis=redis,
+            gateway_id=self.id,
+            reread=self.refresher.want,
+        )
+        self.hub.relay = self.relay
+        self.channels.route(PREFIX, self.relay.heard, self.relay.joined)
         self.erasures = Erasures(pool=pool, redis=redis, steering=self.steering)
         self.entrance = Entrance(
             hub=self.hub,
@@ -118,6 +126,8 @@ class Gateway:
         self.slots = Slots(
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon
         )
+        self.worker = 0
+        """Its number among the workers of one port, from 1; 0: it is the only one."""
         self.commands = Commands(entrance=self.entrance, steering=self.steering)
         self.hub.command = self.commands.begin
         self.slots.never_while(self.commands.running)
@@ -208,10 +218,20 @@ class Gateway:
     def regained(self) -> None:
         """The lease is held again."""
         self._beat()
+        self.relay.regained()
 
     def live(self, gateways: frozenset[str]) -> None:
         """Who has a lease now."""
-        self.live_gateways = gateways
+        self.relay.live(gateways, self.hub.clock())
+
+    async def hold(self, row: SessionRow) -> None:
+        """A live session is on this gateway, and who is connected to others is known, if they answer."""
+        if row.status != "live" or row.id in self.hub.sessions:
+            return
+        with suppress(LookupError, TimeoutError):
+            async with self.registry.lock(row.id):
+                session = await self.registry.load(row.id)
+            await self.relay.answered(session)
 
     async def give_back_lease(self) -> None:
         """This gateway sends no positions any more: nobody need wait for it."""
@@ -228,6 +248,7 @@ class Gateway:
             self.follower.run_lease(),
             self.follower.run_stream(),
             self.refresher.run(),
+            self.relay.run(),
             self.refresher.run_comparing(),
             self.run_clock(),
             self.run_flushes(),
@@ -245,13 +266,11 @@ class Gateway:
                 _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
     async def drain(self) -> None:
-        """Hands on every window, waits a little for the commits, so that most clients get their acks."""
+        """Takes nobody in any more, hands on what it has, and sends everybody away."""
         self.commands.draining = True
-        await self.flusher.flush(everything=True)
-        deadline_ms = monotonic_ms() + int(DRAIN_S * 1000)
-        while len(self.hub.batches) and monotonic_ms() < deadline_ms:  # noqa: ASYNC110 - once in a process's life
-            await asyncio.sleep(0.05)
-        self.hub.say_acks()
+        logger.info("draining", extra={"connections": len(self.hub.connections)})
+        await leave(self.hub, self.flusher)
+        logger.info("drained", extra={"batches": len(self.hub.batches)})
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """Levels, for `/metrics`."""
@@ -264,6 +283,7 @@ class Gateway:
             "holding": ("1 while fixes are held", float(hub.holding)),
             "streams_full": ("Shards whose stream takes no more", len(self.flusher.filling.full)),
             "lease_held": ("1 while positions may be sent", float(self.lease.held())),
+            "worker": ("Its number among the workers of one port; 0: the only one", self.worker),
         }
 
 
