@@ -243,6 +243,7 @@ class Api:
         return standing
 
     async def _party(self, row: SessionRow) -> list[bodies.PartyMember]:
+        await self._gateway.hold(row)
         members = await store.members(self._gateway.pool, row.id)
         return [
             bodies.PartyMember(member.member_no, member.display_name, member.role, self._state(row, member))
@@ -250,14 +251,14 @@ class Api:
         ]
 
     def _state(self, row: SessionRow, member: MemberRow) -> MemberState:
-        """As this gateway sees it; who is connected to another one counts as offline."""
+        """As this gateway sees it, which hears of those who are connected to others."""
         if member.left_at_ms is not None:
             return MemberState.LEFT
         session = self._gateway.hub.sessions.get(row.id)
         here = session.members.get(member.member_no) if session is not None else None
-        if here is not None and here.connection is not None:
-            return here.state_at(self._gateway.hub.clock())
-        return MemberState.PRIVATE if allowed(row, member) is Precision.PRIVATE else MemberState.OFFLINE
+        state = MemberState.OFFLINE if here is None else here.state_at(self._gateway.hub.clock())
+        private = state is MemberState.OFFLINE and allowed(row, member) is Precision.PRIVATE
+        return MemberState.PRIVATE if private else state
 
     async def _view(self, standing: Standing) -> bodies.SessionView:
         row = standing.row

@@ -194,17 +194,19 @@ def gateway(
 
 @app.command()
 def writer(
-    name: Annotated[str, typer.Option(help="Consumer name; keep it across restarts.")] = "writer-1",
+    name: Annotated[
+        str, typer.Option(help="Name in the consumer groups.", show_default="one of its own")
+    ] = "",
     metrics_port: MetricsPort = None,
 ) -> None:
     """Moves batches from Redis into PostgreSQL. Needs PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL.
 
-    Example:  partyline writer --name writer-1 --metrics-port 9101
+    Example:  partyline writer --metrics-port 9101
     """
     from server.worker import run_writer  # noqa: PLC0415
 
     settings = _settings("writer", "database_url", "redis_url")
-    _run(lambda: run_writer(settings, name=name, metrics_port=metrics_port))
+    _run(lambda: run_writer(settings, name=name or None, metrics_port=metrics_port))
 
 
 @app.command()

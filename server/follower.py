@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Protocol
 
-from server.control_entry import START, Entry, Erased, Place
+from server.control_entry import NOTHING, START, Entry, Erased, Place
 from server.control_store import Renewal
 from server.lease import LEASE_MS, RENEW_MS, Lease
 
@@ -28,6 +28,8 @@ class Store(Protocol):
     def renew(self, at: Place, *, kept: bool) -> Awaitable[Renewal]: ...
 
     def last(self) -> Awaitable[Place]: ...
+
+    def announce(self, entry: Entry) -> Awaitable[Place]: ...
 
     def after(self, at: Place, *, block: bool = True) -> Awaitable[list[tuple[Place, Entry | None]]]: ...
 
@@ -108,6 +110,8 @@ class Follower:
         self._gateway.doubt_all()
         async with asyncio.timeout(LEASE_MS / 1000):
             at = await self._store.last()
+            if at == START:  # a server that is restarted empty while we read must not look like this one
+                at = await self._store.announce(NOTHING)
         await self._gateway.reread_all()
         self.at = at
         while True:

@@ -7,12 +7,13 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 from redis.exceptions import RedisError
 
+from db.records import SessionRow
 from server.announcer import Announcer
 from server.applying import Applier
 from server.auth import UserTokens
@@ -32,6 +33,7 @@ from server.masking import MaskKey
 from server.redis_link import RedisLink
 from server.refresher import AWAY, Refresher
 from server.registry import Registry
+from server.relay import PREFIX, Relay
 from server.settings import Settings
 from server.slots import Slots, nothing
 from server.steering import Steering
@@ -83,7 +85,9 @@ class Gateway:
             jwks_url=settings.jwks_url or None,
             audience=settings.jwt_audience or None,
         )
-        self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
+        self.flusher = Flusher(
+            hub=self.hub, redis=redis, gateway_id=self.id, stream_rows=settings.stream_rows
+        )
         self.channels.route(ACKS, lambda _, data: self.flusher.committed(data))
         self.channels.want(commits_channel(self.id))
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
@@ -100,7 +104,15 @@ class Gateway:
         )
         self.applier = Applier(self.hub, touched=self.registry.touched, reread=self.refresher.want)
         self.follower = Follower(self.control, self, self.lease, away=AWAY)
-        self.live_gateways: frozenset[str] = frozenset()
+        self.relay = Relay(
+            hub=self.hub,
+            channels=self.channels,
+            redis=redis,
+            gateway_id=self.id,
+            reread=self.refresher.want,
+        )
+        self.hub.relay = self.relay
+        self.channels.route(PREFIX, self.relay.heard, self.relay.joined)
         self.erasures = Erasures(pool=pool, redis=redis, steering=self.steering)
         self.entrance = Entrance(
             hub=self.hub,
@@ -206,10 +218,20 @@ class Gateway:
     def regained(self) -> None:
         """The lease is held again."""
         self._beat()
+        self.relay.regained()
 
     def live(self, gateways: frozenset[str]) -> None:
         """Who has a lease now."""
-        self.live_gateways = gateways
+        self.relay.live(gateways, self.hub.clock())
+
+    async def hold(self, row: SessionRow) -> None:
+        """A live session is on this gateway, and who is connected to others is known, if they answer."""
+        if row.status != "live" or row.id in self.hub.sessions:
+            return
+        with suppress(LookupError, TimeoutError):
+            async with self.registry.lock(row.id):
+                session = await self.registry.load(row.id)
+            await self.relay.answered(session)
 
     async def give_back_lease(self) -> None:
         """This gateway sends no positions any more: nobody need wait for it."""
@@ -226,6 +248,7 @@ class Gateway:
             self.follower.run_lease(),
             self.follower.run_stream(),
             self.refresher.run(),
+            self.relay.run(),
             self.refresher.run_comparing(),
             self.run_clock(),
             self.run_flushes(),
@@ -258,6 +281,7 @@ class Gateway:
             "windows_unsettled": ("Windows that wait for their commit", hub.windows.unsettled),
             "batches_unsettled": ("Batches that wait for their commit", len(hub.batches)),
             "holding": ("1 while fixes are held", float(hub.holding)),
+            "streams_full": ("Shards whose stream takes no more", len(self.flusher.filling.full)),
             "lease_held": ("1 while positions may be sent", float(self.lease.held())),
             "worker": ("Its number among the workers of one port; 0: the only one", self.worker),
         }

@@ -34,6 +34,8 @@ class Stats:
         "fixes_in",
         "positions_out",
         "rejected",
+        "relay_unreadable",
+        "relayed",
         "repeated",
         "resent_batches",
         "rows_committed",
@@ -49,6 +51,8 @@ class Stats:
         self.closed: Counter[CloseCode] = Counter()
         self.positions_out = 0
         self.conflated = 0
+        self.relayed = 0
+        self.relay_unreadable = 0
         self.ticks = 0
         self.snapshots = 0
         self.batches = 0
@@ -77,6 +81,8 @@ class GatewayCollector(Collector):
             ("fixes_in", "Fixes received, repeated and rejected ones included", stats.fixes_in),
             ("fixes_repeated", "Fixes sent again while the first was on its way", stats.repeated),
             ("positions_out", "Positions written to connections", stats.positions_out),
+            ("relayed", "Messages published to other gateways", stats.relayed),
+            ("relay_unreadable", "Messages of other gateways that could not be read", stats.relay_unreadable),
             ("positions_conflated", "Positions a slow connection was not sent", stats.conflated),
             ("ticks", "Ticks encoded", stats.ticks),
             ("snapshots", "Snapshots written to Redis", stats.snapshots),

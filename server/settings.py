@@ -50,6 +50,8 @@ class Settings:
     """How a new database cuts positions into days; `auto`: a hypertable where TimescaleDB is loaded."""
     backlog_rows: int = 200_000
     """Rows a gateway keeps waiting for PostgreSQL before it holds."""
+    stream_rows: int = 1_000_000
+    """Rows that may wait in Redis for the writers, those of all gateways together, before gateways hold."""
     max_connections: int = 20_000
     flush_ms: int = 500
     """How often closed windows go to Redis."""
@@ -68,6 +70,7 @@ _RANGES = {
     "ttl_hours": (1, 24 * 365),
     "keeper_interval_s": (1, 86_400),
     "backlog_rows": (100, 50_000_000),
+    "stream_rows": (10_000, 50_000_000),
     "max_connections": (1, 1_000_000),
     "flush_ms": (50, 5_000),
 }

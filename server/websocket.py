@@ -36,6 +36,7 @@ class WebSocket(asyncio.Protocol):
         "_data_byte",
         "_fragments",
         "_handshake",
+        "_max_message_bytes",
         "_need",
         "_peer",
         "_skip",
@@ -58,8 +59,11 @@ class WebSocket(asyncio.Protocol):
         connections: set[Any],
         subprotocols: Sequence[str],
         origins: frozenset[str] = frozenset(),
+        max_message_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
+        """`max_message_bytes`: of one message, whole or in fragments; more closes with `TOO_LARGE`."""
         self._peer = peer
+        self._max_message_bytes = max_message_bytes
         self._slots = slots
         self._connections = connections
         self._transport: asyncio.Transport | None = None
@@ -164,7 +168,7 @@ class WebSocket(asyncio.Protocol):
                 self._need = header
                 return pos
             stop = pos + header + length
-            if length > MAX_FRAME_BYTES:
+            if length > self._max_message_bytes:
                 self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
                 self._skip = max(0, stop - end)
                 pos = min(stop, end)
@@ -254,7 +258,7 @@ class WebSocket(asyncio.Protocol):
             self._fragments = bytearray()
         elif frame.opcode is not Opcode.CONT or self._fragments is None:
             return
-        if len(self._fragments) + len(frame.data) > MAX_FRAME_BYTES:
+        if len(self._fragments) + len(frame.data) > self._max_message_bytes:
             self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
             return
         self._fragments += frame.data

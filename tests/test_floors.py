@@ -24,6 +24,7 @@ PURE_SERVER = (
     "admission",
     "batches",
     "connection",
+    "filling",
     "frames",
     "grid",
     "handshake",

@@ -1,4 +1,4 @@
-"""One gateway after the other is stopped, or cut off from Redis, at random instants; and who may be called.
+"""One gateway (or writer, or master) after the other is disturbed at random instants; and who may be called.
 
 A host never calls a gateway that is disturbed, and none is disturbed while a host's call is under way there:
 a call that nobody answers proves nothing.
@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
 from tests.chaos import faults
 from tests.chaos.fleet import Fleet
 
-HARMS = (faults.stop_gateway, faults.stall_to_redis, faults.cut_to_redis)
+HARMS: dict[str, tuple[faults.Harm, ...]] = {
+    "gateways": (faults.stop_gateway, faults.stall_to_redis, faults.cut_to_redis),
+    "redis": (faults.kill_redis, faults.stop_redis, faults.stop_gateway),
+    "writers": (faults.stop_writer,),
+    "cluster": (faults.stop_gateway, faults.stop_master, faults.kill_master),
+}
 QUIET_S, LASTS_S = (0.2, 7.0), (0.1, 4.5)
 
 
 class Disturber:
     """A context: it disturbs while it lasts, and undoes what it did."""
 
-    def __init__(self, fleet: Fleet, seed: int) -> None:
-        self._fleet, self._random = fleet, Random(seed)
+    def __init__(self, fleet: Fleet, seed: int, harms: Sequence[faults.Harm]) -> None:
+        self._fleet, self._random, self._harms = fleet, Random(seed), harms
         self._calls = [0] * len(fleet.gateways)
         self._victim: int | None = None
         self._turn = threading.Condition()
@@ -67,7 +72,7 @@ class Disturber:
 
     def _run(self) -> None:
         while not self._stop.wait(self._random.uniform(*QUIET_S)):
-            victim, harm = self._random.randrange(len(self._calls)), self._random.choice(HARMS)
+            victim, harm = self._random.randrange(len(self._calls)), self._random.choice(self._harms)
             with self._turn:
                 self._turn.wait_for(lambda: self._calls[victim] == 0)  # noqa: B023 - waited for here
                 self._victim, self.last_s = victim, time.monotonic()

@@ -13,10 +13,11 @@ from db.embedded import Stack
 from db.fence import shard_of
 from protocol import messages as wire
 from protocol.precision import Precision
+from server.announcer import Unconfirmed
 from server.batches import Batch, Refusals
 from server.flusher import BATCHES_A_FLUSH
 from server.snapshots import key, mask_key, read_snapshots
-from server.streams import commits_channel, encode_commit, stream_key
+from server.streams import ACKS, commits_channel, encode_commit, stream_key
 from server.windows import WindowState
 from server.writer import Writer
 from tests.server.lives import (
@@ -64,13 +65,11 @@ class hearing:
         self._life = life
 
     async def __aenter__(self) -> None:
-        self._task = asyncio.ensure_future(self._life.gateway.channels.run())
-        channel = commits_channel(self._life.gateway.id)
-
-        async def subscribed() -> bool:
-            return bool((await self._life.redis.pubsub_numsub(channel))[0][1])
-
-        await eventually(subscribed)
+        joined: list[str] = []
+        channels, flusher = self._life.gateway.channels, self._life.flusher
+        channels.route(ACKS, lambda _, data: flusher.committed(data), joined.append)
+        self._task = asyncio.ensure_future(channels.run())
+        await eventually(lambda: joined)
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
@@ -343,8 +342,11 @@ async def test_more_batches_than_a_flush_takes_wait_for_the_next(
     assert life.hub.batches.unsent() == []
 
 
-async def test_batches_wait_while_redis_is_away_and_go_out_after(own_stack: Stack) -> None:
+async def test_batches_wait_while_redis_is_away_and_go_out_after(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the entries that Redis forgot with its restart, and the cache that was to be dropped meanwhile."""
+    monkeypatch.setattr("server.announcer.CONFIRM_MS", 300)
     from db import migrate
 
     migrate.upgrade(own_stack.database_url)
@@ -363,7 +365,8 @@ async def test_batches_wait_while_redis_is_away_and_go_out_after(own_stack: Stac
             await life.flush()
         assert len(life.hub.batches.unsent()) == 8
         assert not said(ana, wire.Ack)
-        await life.steering.set_session_precision(hosted.id, Precision.ROUGH)  # without Redis: it holds
+        with pytest.raises(Unconfirmed):  # it holds here
+            await life.steering.set_session_precision(hosted.id, Precision.ROUGH)
         await asyncio.to_thread(own_stack.redis.start)
         await life.flush()
         with pytest.MonkeyPatch.context() as patch:
