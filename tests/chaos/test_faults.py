@@ -24,6 +24,15 @@ MEMBERS, FAULTS = (1_000, 60) if FULL else (60, 5)
 DISK_MB = 1_500 if FULL else 400
 
 
+@pytest.mark.skipif(not FULL, reason="five minutes of peace are for the full size: PARTYLINE_TEST_CHAOS=full")
+def test_a_crowd_in_peace_on_a_cluster(tmp_path: Path, seed: int) -> None:
+    with Fleet(tmp_path, gateways=3, writers=2, cluster=True) as fleet:
+        with Crowd(fleet, members=MEMBERS, seed=seed, minutes=5) as crowd:
+            run = crowd.done(within_s=600)
+        typer.echo(crowd.said)
+        assert_clean(run, crowd.said)
+
+
 @pytest.mark.parametrize("kind", ["one", "cluster"])
 def test_faults_at_random_under_a_crowd(tmp_path: Path, seed: int, kind: str) -> None:
     harms = CLUSTER if kind == "cluster" else ONE_REDIS
