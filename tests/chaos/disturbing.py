@@ -17,6 +17,7 @@ from tests.chaos.fleet import Fleet
 
 HARMS: dict[str, tuple[faults.Harm, ...]] = {
     "gateways": (faults.stop_gateway, faults.stall_to_redis, faults.cut_to_redis),
+    "redis": (faults.kill_redis, faults.stop_redis, faults.stop_gateway),
     "writers": (faults.stop_writer,),
     "cluster": (faults.stop_gateway, faults.stop_master, faults.kill_master),
 }

@@ -20,7 +20,7 @@ from tests.chaos.fleet import Fleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
 
-MEMBERS, FAULTS = (1_000, 60) if FULL else (60, 6)
+MEMBERS, FAULTS = (1_000, 60) if FULL else (60, 5)
 DISK_MB = 1_500 if FULL else 400
 
 
