@@ -46,8 +46,6 @@ class Erased(msgspec.Struct, tag="erased", frozen=True, array_like=True):
 
 
 Entry: TypeAlias = Tightened | Changed | Gone | Over | Erased
-NOTHING = Changed(0)
-"""There is no such session: an entry that only has a place."""
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Entry).decode

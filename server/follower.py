@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Protocol
 
-from server.control_entry import NOTHING, START, Entry, Erased, Place
+from server.control_entry import START, Entry, Erased, Place
 from server.control_store import Renewal
 from server.lease import LEASE_MS, RENEW_MS, Lease
 
@@ -28,8 +28,6 @@ class Store(Protocol):
     def renew(self, at: Place, *, kept: bool) -> Awaitable[Renewal]: ...
 
     def last(self) -> Awaitable[Place]: ...
-
-    def announce(self, entry: Entry) -> Awaitable[Place]: ...
 
     def after(self, at: Place, *, block: bool = True) -> Awaitable[list[tuple[Place, Entry | None]]]: ...
 
@@ -108,10 +106,9 @@ class Follower:
 
     async def _catch_up(self) -> None:
         self._gateway.doubt_all()
+        began_ms = self._lease.now()
         async with asyncio.timeout(LEASE_MS / 1000):
             at = await self._store.last()
-            if at == START:  # a server that is restarted empty while we read must not look like this one
-                at = await self._store.announce(NOTHING)
         await self._gateway.reread_all()
         self.at = at
         while True:
@@ -122,6 +119,8 @@ class Follower:
                     break
                 if not await self._take(await self._store.after(self.at, block=False)):
                     return  # what was to be read is trimmed already: from the beginning, with the next beat
+        if renewal.age_ms <= self._lease.now() - began_ms:
+            return  # another server than the one that was asked first: it may not know what that one knew
         self._behind = False
         self._lease.renewed(asked_ms)
         self._gateway.live(renewal.live)

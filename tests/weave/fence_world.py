@@ -105,7 +105,7 @@ class Control:
         granted = held if kept else at == self.last()
         if granted:
             self._leases[name] = (at, now + LEASE_MS)
-        return Renewal(granted, self.last(), frozenset(self._live()))
+        return Renewal(granted, self.last(), frozenset(self._live()), now - self._since)
 
     def standing(self) -> Standing:
         age = -1 if self._since is None else self._now_ms() - self._since
