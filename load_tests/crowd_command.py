@@ -13,7 +13,6 @@ from rich.console import Console
 from load_tests.cannot_start import CannotStart
 from load_tests.crowd.model import MAX_MEMBERS, MAX_MINUTES, MAX_PARTY, MIN_RATE, Crowd
 from load_tests.endpoints import default_data_dir, find_http, read_endpoints
-from load_tests.party_http import base_url
 from load_tests.readings import TrackError
 from load_tests.report import files
 from load_tests.rows import CannotCount, count_rows
@@ -56,7 +55,10 @@ def crowd(
         float | None, typer.Option(min=0.01, max=MAX_MINUTES, help="How long; default 1.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed, the same crowd.")] = 1,
-    url: Annotated[str | None, typer.Option(help="The server; default: the one of --data-dir.")] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help="The server; again for each gateway. Default: the one of --data-dir."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where `partyline up` keeps its data.")] = None,
     database_url: Annotated[
         str | None, typer.Option(help="Look stored rows up here; default: the one of --data-dir.")
@@ -99,6 +101,8 @@ def crowd(
 
       partyline crowd --scenario mine.toml --url https://party.example --baseline run.json --html report.html
 
+      partyline crowd --url http://10.0.0.1:8080 --url http://10.0.0.2:8080
+
       partyline crowd --replay ride.gpx --replay party.ndjson.gz --members 50
     """
     try:
@@ -113,7 +117,7 @@ def crowd(
             rate=rate,
             minutes=minutes,
             seed=seed,
-            base=base_url(find_http(url, found)),
+            bases=find_http(url, found),
             database_url=database_url or (found.database_url if found else ""),
             codec=codec,
             audit=not no_audit,
@@ -148,7 +152,7 @@ def _plan(
     rate: float | None,
     minutes: float | None,
     seed: int,
-    base: str,
+    bases: list[str],
     database_url: str,
     codec: str,
     audit: bool,
@@ -178,7 +182,7 @@ def _plan(
         rate=crowd.rate,
         minutes=crowd.minutes,
         scenario=scenario,
-        base=base,
+        bases=bases,
         database_url=database_url,
         codec=codec,
         audit=audit,

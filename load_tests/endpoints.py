@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from load_tests.cannot_start import CannotStart
+from load_tests.party_http import base_url
 
 
 class Endpoints(msgspec.Struct):
@@ -39,11 +40,11 @@ def read_endpoints(data_dir: Path) -> Endpoints | None:
         raise CannotStart("endpoints.json cannot be read; restart `partyline up`, or give --url.") from None
 
 
-def find_http(url: str | None, found: Endpoints | None) -> str:
-    """The server's address. Raises `CannotStart` when nothing names one."""
-    address = url or (found.http if found else "")
-    if not address:
+def find_http(urls: Sequence[str] | None, found: Endpoints | None) -> list[str]:
+    """The gateways' addresses, as `base_url` gives them. Raises `CannotStart` when nothing names one."""
+    addresses = urls or ([found.http] if found and found.http else [])
+    if not addresses:
         raise CannotStart(
             "No server was found; start one with `partyline up`, or give its address with --url."
         )
-    return address
+    return [base_url(address) for address in addresses]

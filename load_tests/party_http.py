@@ -5,6 +5,7 @@ Raises `CannotStart` with one sentence; no token and no answer of the server is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +18,8 @@ from protocol.precision import Precision
 
 ANSWER_S = 15.0
 """Seconds that the server has to answer."""
+STEER_S = 6.0
+"""Seconds that a gateway has for a host's wish: a lease and as much again, and some for a busy machine."""
 CONNECTIONS = 8
 """Calls at once, at most."""
 _JSON = {"Content-Type": "application/json"}
@@ -81,10 +84,11 @@ class CallFailed(Exception):
 
 
 class PartyHttp:
-    """Calls to one server over a few connections that stay open. A context: they are closed at its end."""
+    """Calls to one or several gateways over a few connections that stay open; `at` counts through the
+    gateways, round and round. A context: they are closed at its end."""
 
-    def __init__(self, base: str) -> None:
-        self._base = base
+    def __init__(self, bases: Sequence[str]) -> None:
+        self._bases = bases
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         self._client = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False, limits=limits)
 
@@ -94,10 +98,19 @@ class PartyHttp:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def create(self, *, display_name: str, precision: Precision, options: Options) -> Party:
-        """Make a session as a guest host. Raises `CannotStart`."""
+    async def create(
+        self, *, display_name: str, precision: Precision, options: Options, at: int = 0
+    ) -> Party:
+        """Make a session as a guest host, at another gateway where one does not. Raises `CannotStart`."""
         body = msgspec.json.encode(_Wanted(display_name, precision, options))
-        base = self._base
+        for more in range(len(self._bases) - 1):
+            try:
+                return await self._create(self._bases[(at + more) % len(self._bases)], body)
+            except CannotStart:
+                continue
+        return await self._create(self._bases[(at - 1) % len(self._bases)], body)
+
+    async def _create(self, base: str, body: bytes) -> Party:
         try:
             answer = await self._client.post(f"{base}/v1/sessions", content=body, headers=_JSON)
         except httpx.TimeoutException:
@@ -117,28 +130,30 @@ class PartyHttp:
                 f"What answers at {base} is not Partyline, or another version of it; check --url."
             ) from None
 
-    async def set_precision(self, party: Party, precision: Precision) -> None:
+    async def set_precision(self, party: Party, precision: Precision, *, at: int = 0) -> None:
         """The host sets the session's precision; returns when it holds. Raises `CallFailed`."""
-        await self._call("PATCH", party, msgspec.json.encode({"precision": precision}))
+        await self._call("PATCH", party, msgspec.json.encode({"precision": precision}), at)
 
-    async def end(self, party: Party) -> None:
+    async def end(self, party: Party, *, at: int = 0) -> None:
         """The host ends the session, which may have ended before. Raises `CallFailed`."""
-        await self._call("DELETE", party, None)
+        await self._call("DELETE", party, None, at)
 
-    async def _call(self, method: str, party: Party, body: bytes | None) -> None:
+    async def _call(self, method: str, party: Party, body: bytes | None, at: int) -> None:
         headers = _JSON | {"Authorization": f"Bearer {party.host.member_token}"}
-        url = f"{self._base}/v1/sessions/{party.session}"
+        url = f"{self._bases[at % len(self._bases)]}/v1/sessions/{party.session}"
         try:
-            answer = await self._client.request(method, url, content=body, headers=headers)
+            answer = await self._client.request(method, url, content=body, headers=headers, timeout=STEER_S)
         except (httpx.HTTPError, httpx.InvalidURL):
             raise CallFailed(None) from None
         if not answer.is_success:
             raise CallFailed(answer.status_code)
 
 
-async def create_party(base: str, *, display_name: str, precision: Precision, options: Options) -> Party:
+async def create_party(
+    bases: Sequence[str], *, display_name: str, precision: Precision, options: Options
+) -> Party:
     """Make one session as a guest host. Raises `CannotStart`."""
-    async with PartyHttp(base) as http:
+    async with PartyHttp(bases) as http:
         return await http.create(display_name=display_name, precision=precision, options=options)
 
 

@@ -8,6 +8,7 @@ from random import Random
 
 from load_tests.cannot_start import CannotStart
 from load_tests.phone import Phone
+from load_tests.place import Place
 from load_tests.player import why_not
 from load_tests.walkers import Step, walk
 from protocol.client import ClientSession
@@ -25,7 +26,9 @@ MAX_HELD = 3_600
 class Walkers:
     """Several walkers in one session. The last of two or more has chosen `rough`."""
 
-    def __init__(self, count: int, *, url: str, token: str, codec: Codec, seed: int, random: Random) -> None:
+    def __init__(
+        self, count: int, *, urls: list[str], token: str, codec: Codec, seed: int, random: Random
+    ) -> None:
         self._walks = [walk(seed + number) for number in range(count)]
         self._phones = [
             Phone(
@@ -37,7 +40,7 @@ class Walkers:
                     max_held=MAX_HELD,
                 ),
                 codec,
-                url,
+                Place.each(urls, number),
                 jitter=random.random,
             )
             for number in range(count)

@@ -7,7 +7,7 @@ nothing of a frame is logged. A phone has no task of its own while it is connect
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from load_tests.client_socket import CUT, NORMAL, PROTOCOL_ERROR, ClientSocket
 from load_tests.place import Place
@@ -16,7 +16,7 @@ from protocol.client_events import Event, GiveUp, Welcomed
 from protocol.client_table import PeerMistake, State
 from protocol.codec import Codec
 from protocol.limits import MAX_FIXES
-from protocol.messages import Leave, Share
+from protocol.messages import Leave, SetPrecision, Share
 
 IN_PARTY = (State.LIVE, State.HOLDING)
 
@@ -24,15 +24,16 @@ IN_PARTY = (State.LIVE, State.HOLDING)
 class Phone:
     """Keeps one member in a session until it is stopped or told not to come again.
 
-    `where` is a `ws:` or `wss:` address, or its place. `seen` is told what the server said, `closed` the code
-    of each connection that ended, or never opened, without the owner's doing.
+    `where` is a `ws:` or `wss:` address, or the places of several gateways: the first is dialled, and after
+    each connection that ended unasked, or never opened, the one after it. `seen` is told what the server
+    said, `closed` the code of each connection that ended, or never opened, without the owner's doing.
     """
 
     def __init__(
         self,
         session: ClientSession,
         codec: Codec,
-        where: str | Place,
+        where: str | Sequence[Place],
         *,
         batch: int = 1,
         jitter: Callable[[], float],
@@ -41,7 +42,8 @@ class Phone:
     ) -> None:
         self.session = session
         self._codec = codec
-        self._place = Place.of(where) if isinstance(where, str) else where
+        self._places = [Place.of(where)] if isinstance(where, str) else where
+        self._at = 0
         self._batch = min(max(batch, 1), MAX_FIXES)
         self._jitter = jitter
         self._seen, self._closed = seen, closed
@@ -112,7 +114,7 @@ class Phone:
             self._flushing = asyncio.get_running_loop().call_soon(self._send_due)
         return seq
 
-    def say(self, message: Share | Leave) -> bool:
+    def say(self, message: Share | Leave | SetPrecision) -> bool:
         """Say what is no fix; whether it could be said now."""
         if not self.ready or self._socket is None:
             return False
@@ -184,12 +186,13 @@ class Phone:
     def _dial(self) -> None:
         loop = asyncio.get_running_loop()
         self.dialled_at = loop.time()
-        self._socket = ClientSocket(self._place.url, self._codec.subprotocol, self)
-        self._dialling = loop.create_task(self._connect(self._socket))
+        place = self._places[self._at]
+        self._socket = ClientSocket(place.url, self._codec.subprotocol, self)
+        self._dialling = loop.create_task(self._connect(self._socket, place))
 
-    async def _connect(self, socket: ClientSocket) -> None:
+    async def _connect(self, socket: ClientSocket, place: Place) -> None:
         try:
-            await self._place.dial(socket)
+            await place.dial(socket)
         except OSError:  # TimeoutError is one
             if self._socket is socket:
                 socket.forsake()
@@ -201,6 +204,7 @@ class Phone:
     def _over(self, code: int) -> None:
         """A connection is over, or never was one."""
         self._closed(code)
+        self._at = (self._at + 1) % len(self._places)
         verdict = self.session.closed(code, asyncio.get_running_loop().time(), self._jitter())
         if isinstance(verdict, GiveUp):
             self.gave_up, self._on = verdict.code, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_RCVBUF, SOCK_STREAM, SOL_SOCKET, TCP_MAXSEG
@@ -38,6 +39,12 @@ class Place:
         """The place of a `ws:` or `wss:` address."""
         uri = parse_uri(url)
         return cls(url, uri.host, uri.port, _tls() if uri.secure else None)
+
+    @classmethod
+    def each(cls, urls: Sequence[str], first: int = 0) -> list[Place]:
+        """The places of several gateways in the order in which a phone tries them, `first` before all."""
+        first %= len(urls)
+        return [cls.of(url) for url in (*urls[first:], *urls[:first])]
 
     async def found(self) -> Place:
         """The same with the number of an address that answers, so that a name is looked up once and not by

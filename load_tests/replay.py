@@ -17,6 +17,7 @@ from load_tests.cannot_start import CannotStart
 from load_tests.party_file import SavedMember, SavedParty
 from load_tests.party_http import create_party, stream_url
 from load_tests.phone import Phone
+from load_tests.place import Place
 from load_tests.player import Player, account_of, display_name, why_not
 from load_tests.readings import Track
 from load_tests.shift import Shift, due_s, shifts, started_at, timing
@@ -48,7 +49,7 @@ class Outcome(StrEnum):
 class Play:
     """How to play. `speed` is `None` for as fast as the acks allow."""
 
-    base: str
+    bases: list[str]
     codec: Codec
     speed: float | None = 1.0
     shift_to_now: bool = False
@@ -108,8 +109,8 @@ class Replay:
     async def join(self) -> SavedParty:
         """Make the session if there is none, and bring in all members. Raises `CannotStart`."""
         party = self.party = self.party or await self._create()
-        for player in self._players:
-            player.phone = self._phone(party, player)
+        for number, player in enumerate(self._players):
+            player.phone = self._phone(party, player, number)
             player.phone.start()
         try:
             async with asyncio.timeout(JOIN_S):
@@ -117,7 +118,7 @@ class Replay:
                     await player.phone.joined()
         except TimeoutError:
             raise CannotStart(
-                f"The server at {self._play.base} takes no WebSocket at /v1/stream; look at its log."
+                f"The server at {self._play.bases[0]} takes no WebSocket at /v1/stream; look at its log."
             ) from None
         for player in self._players:
             if player.phone.gave_up is not None:
@@ -203,7 +204,7 @@ class Replay:
             self._now_ms,
         )
         made = await create_party(
-            play.base,
+            play.bases,
             display_name="Replay",
             precision=play.precision,
             options=Options(
@@ -224,7 +225,7 @@ class Replay:
             started_at=begin,
         )
 
-    def _phone(self, party: SavedParty, player: Player) -> Phone:
+    def _phone(self, party: SavedParty, player: Player, number: int) -> Phone:
         known = party.members.get(player.track.member)
         session = ClientSession(
             self._play.codec,
@@ -236,7 +237,7 @@ class Replay:
         return Phone(
             session,
             self._play.codec,
-            stream_url(self._play.base),
+            Place.each([stream_url(base) for base in self._play.bases], number),
             batch=batch,
             jitter=self._random.random,
             seen=player.seen,

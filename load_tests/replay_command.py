@@ -17,7 +17,6 @@ from load_tests.account import ReplayAccount
 from load_tests.cannot_start import CannotStart
 from load_tests.endpoints import default_data_dir, find_http, read_endpoints
 from load_tests.party_file import load, save
-from load_tests.party_http import base_url
 from load_tests.readings import Track, TrackError
 from load_tests.replay import Outcome, Play, Replay
 from load_tests.replay_show import account_tables, progress, verdict
@@ -50,7 +49,10 @@ def parse_speed(text: str) -> float | None:
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Recorded tracks: .gpx, .ndjson or .ndjson.gz.")],
     *,
-    url: Annotated[str | None, typer.Option(help="The server; default: the one of --data-dir.")] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help="The server; again for each gateway. Default: the one of --data-dir."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where `partyline up` keeps its data.")] = None,
     speed: Annotated[str, typer.Option(help="1 is real time; 0 or max: as fast as the acks allow.")] = "1",
     shift_to_now: Annotated[bool, typer.Option(help="Move the times so that the tracks end now.")] = False,
@@ -89,7 +91,7 @@ def replay(
     try:
         found = None if url else read_endpoints(data_dir or default_data_dir(os.environ, Path.home()))
         play = Play(
-            base=base_url(find_http(url, found)),
+            bases=find_http(url, found),
             codec=CODECS[codec],
             speed=factor,
             shift_to_now=shift_to_now,

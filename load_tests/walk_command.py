@@ -15,7 +15,7 @@ import typer
 
 from load_tests.cannot_start import CannotStart
 from load_tests.endpoints import default_data_dir, find_http, read_endpoints
-from load_tests.party_http import base_url, create_party, stream_url
+from load_tests.party_http import create_party, stream_url
 from load_tests.party_walk import MAX_WALKERS, Walkers
 from load_tests.stopping import Stopped, stopped_by_signals, unless
 from load_tests.whole_file import write_whole
@@ -31,7 +31,10 @@ SEED = 20_250_601
 def walk(
     *,
     count: Annotated[int, typer.Option("--members", "-n", min=1, max=MAX_WALKERS, help="How many walk.")] = 5,
-    url: Annotated[str | None, typer.Option(help="The server; default: the one of --data-dir.")] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help="The server; again for each gateway. Default: the one of --data-dir."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where `partyline up` keeps its data.")] = None,
     token_stdin: Annotated[
         bool, typer.Option("--token-stdin", help="Read the invitation's token from standard input.")
@@ -59,13 +62,13 @@ def walk(
     """
     try:
         found = None if url else read_endpoints(data_dir or default_data_dir(os.environ, Path.home()))
-        base = base_url(find_http(url, found))
+        bases = find_http(url, found)
         token = _given_token(from_stdin=token_stdin)
         if token and invitation:
             raise CannotStart("--invitation makes a session of its own; leave it out, or give no token.")
         stayed = asyncio.run(
             _walk(
-                base,
+                bases,
                 token,
                 count=count,
                 invitation=invitation,
@@ -92,7 +95,7 @@ def _given_token(*, from_stdin: bool) -> str:
 
 
 async def _walk(
-    base: str,
+    bases: list[str],
     token: str,
     *,
     count: int,
@@ -103,9 +106,14 @@ async def _walk(
 ) -> bool:
     with stopped_by_signals() as stop:
         try:
-            token = token or await unless(stop, _make_party(base, count, invitation))
+            token = token or await unless(stop, _make_party(bases, count, invitation))
             walkers = Walkers(
-                count, url=stream_url(base), token=token, codec=codec, seed=seed, random=SystemRandom()
+                count,
+                urls=[stream_url(base) for base in bases],
+                token=token,
+                codec=codec,
+                seed=seed,
+                random=SystemRandom(),
             )
             try:
                 await unless(stop, walkers.join())
@@ -118,14 +126,14 @@ async def _walk(
             return True
 
 
-async def _make_party(base: str, count: int, invitation: Path | None) -> str:
+async def _make_party(bases: list[str], count: int, invitation: Path | None) -> str:
     """A session of our own; returns its sharable token."""
     party = await create_party(
-        base,
+        bases,
         display_name="Demo party",
         precision=Precision.EXACT,
         options=Options(max_members=max(50, count + 1)),
     )
     if invitation is not None:
-        write_whole(invitation, msgspec.json.encode({"http": base, **msgspec.to_builtins(party)}))
+        write_whole(invitation, msgspec.json.encode({"http": bases[0], **msgspec.to_builtins(party)}))
     return party.sharable_token

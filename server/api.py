@@ -25,6 +25,7 @@ from protocol.precision import Precision
 from server import bodies
 from server.bearers import Bearers, Standing, bearer_of
 from server.choices import changed, chosen
+from server.http_limits import AddressLimits
 from server.masking import MaskKey
 from server.problems import Kind, Problem, Shield, on_http_exception, on_problem
 from server.readback import DEFAULT_POINTS, MOST_POINTS, Readback, Wanted, allowed
@@ -63,7 +64,7 @@ def make_app(gateway: Gateway) -> Starlette:
             _route("/v1/me", DELETE=api.erase),
             *site_routes(gateway),
         ],
-        middleware=[Middleware(Shield)],
+        middleware=[Middleware(Shield), Middleware(AddressLimits, doors=gateway.doors)],
         exception_handlers={Problem: on_problem, HTTPException: on_http_exception},
     )
     app.router.redirect_slashes = False
@@ -102,6 +103,8 @@ class Api:
         token = bearer_of(request.headers)
         if token is None and not settings.allow_guests:
             raise Problem(Kind.UNAUTHORIZED, "Guests may not host here: send a user's JWT.")
+        if len(self._gateway.hub.sessions) >= settings.max_sessions:
+            raise Problem(Kind.UNAVAILABLE, "This gateway carries as many sessions as it may.")
         user_id = None if token is None else await self._bearers.account(token)
         wanted = await body_of(request, bodies.NewSession)
         origin = origin_of(request, settings.public_url)
@@ -243,6 +246,7 @@ class Api:
         return standing
 
     async def _party(self, row: SessionRow) -> list[bodies.PartyMember]:
+        await self._gateway.hold(row)
         members = await store.members(self._gateway.pool, row.id)
         return [
             bodies.PartyMember(member.member_no, member.display_name, member.role, self._state(row, member))
@@ -250,14 +254,14 @@ class Api:
         ]
 
     def _state(self, row: SessionRow, member: MemberRow) -> MemberState:
-        """As this gateway sees it; who is connected to another one counts as offline."""
+        """As this gateway sees it, which hears of those who are connected to others."""
         if member.left_at_ms is not None:
             return MemberState.LEFT
         session = self._gateway.hub.sessions.get(row.id)
         here = session.members.get(member.member_no) if session is not None else None
-        if here is not None and here.connection is not None:
-            return here.state_at(self._gateway.hub.clock())
-        return MemberState.PRIVATE if allowed(row, member) is Precision.PRIVATE else MemberState.OFFLINE
+        state = MemberState.OFFLINE if here is None else here.state_at(self._gateway.hub.clock())
+        private = state is MemberState.OFFLINE and allowed(row, member) is Precision.PRIVATE
+        return MemberState.PRIVATE if private else state
 
     async def _view(self, standing: Standing) -> bodies.SessionView:
         row = standing.row

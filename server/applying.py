@@ -74,6 +74,7 @@ def doubt(hub: Hub, session: Session) -> None:
 def release(hub: Hub, session: Session) -> None:
     """The session is as it was read: what was held back is due."""
     session.withheld = False
+    hub.relay.released(session)
     if session.changed and not session.waiting:
         hub.want_tick(session, hub.clock())
 

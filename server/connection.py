@@ -112,11 +112,12 @@ class Connection:
             self.say(Ack(seq=ack))
         if behind is None or self.member is None:
             return
-        rows = self.member.session.rows_since(behind)
-        if rows and self._hub.may_send():
+        session = self.member.session
+        rows = session.rows_since(behind)
+        if rows and self._hub.may_send() and not session.withheld:
             self.positions(positions_frame(self.codec, self._hub.clock(), rows), len(rows), behind)
-        elif rows:  # without the lease: with the first tick that may be sent
-            self._hub.repeat(self.member.session, behind)
+        elif rows:  # with the first tick that may be sent
+            self._hub.repeat(session, behind)
 
     def draining(self) -> None:
         self.close(CloseCode.GOING_AWAY)

@@ -1,4 +1,4 @@
-"""The sessions on one gateway, and what happens by the clock: ticks, acks, presence, keepalive.
+"""The sessions on one gateway, and what happens by the clock: acks, presence, keepalive; ticks: `ticks`.
 
 Pure: `now_ms` is passed in or read from the clock it was given, and nothing here waits. The shell calls
 `run` a few times a tick; what needs PostgreSQL or Redis is handed to `command`.
@@ -18,8 +18,9 @@ from server.frames import data_frame
 from server.keepalive import Keepalive
 from server.masking import MaskKey, UserMasks
 from server.metrics import Stats
-from server.session import Member, Session, positions_frame
-from server.slots import SLOT_MS
+from server.peers import Alone, Relaying
+from server.session import Member, Session
+from server.ticks import Ticks
 from server.windows import WindowBook, WindowState
 
 SWEEP_MS = 1_000
@@ -56,12 +57,17 @@ class Hub:
         self.connections: set[Connection] = set()
         self.holding = False
         """Whether fixes are kept out of batches, because too many wait for PostgreSQL."""
+        self.streams_full = False
+        """Whether a stream took no more when it was asked last."""
         self.command: Commander = _no_commander
+        self.relay: Relaying = Alone()
+        self.ticks = Ticks(self)
+        self.want_tick = self.ticks.want
+        self.repeat = self.ticks.repeat
         self._mask_key = mask_key
         self._masks: OrderedDict[int, UserMasks] = OrderedDict()
         self._backlog_rows = backlog_rows
         self._max_connections = max_connections
-        self._due: dict[int, list[Session]] = {}
         self._acks: set[Connection] = set()
         self._entering: set[Connection] = set()
         self._throttled: set[Connection] = set()
@@ -100,7 +106,10 @@ class Hub:
         connection.entered(member)
         if older is not None:
             older.close(CloseCode.REPLACED)
+        member.since_ms = now_ms
+        member.session.elsewhere.pop(member.number, None)
         member.state = member.state_at(now_ms)
+        self.relay.moved(member)
 
     def refused(self, code: CloseCode) -> None:
         """Counts a connection closed for an error."""
@@ -111,6 +120,16 @@ class Hub:
         self._throttled.add(connection)
 
     # --- sessions and members ---------------------------------------------------------------------
+
+    def add(self, session: Session) -> None:
+        """The session is on this gateway from here on."""
+        self.sessions[session.id] = session
+        self.relay.loaded(session)
+
+    def drop(self, session: Session) -> None:
+        """It is not any more."""
+        if self.sessions.pop(session.id, None) is not None:
+            self.relay.dropped(session)
 
     def masks_of(self, user_id: int) -> UserMasks:
         """One mask a person, the same in every session (G5)."""
@@ -170,27 +189,13 @@ class Hub:
     def end(self, session: Session) -> None:
         """The session is over for everybody."""
         session.ended = True
-        self.sessions.pop(session.id, None)
+        self.drop(session)
         for member in session.connected():
             connection, member.connection = member.connection, None
             if connection is not None:
                 connection.close(CloseCode.ENDED)
 
     # --- what the hot path asks for ---------------------------------------------------------------
-
-    def want_tick(self, session: Session, now_ms: int) -> None:
-        """Something changed in `session`: a tick is due in the slot in which its time comes."""
-        session.waiting = True
-        due_ms = max(session.last_tick_ms + session.options.tick_ms, now_ms)
-        self._due.setdefault(due_ms // SLOT_MS, []).append(session)
-
-    def repeat(self, session: Session, tick: int) -> None:
-        """What changed in `tick` or later is due again: somebody could not be given it."""
-        for member in session.members.values():
-            if member.shown is not None and member.changed_tick >= tick:
-                session.changed[member.number] = member
-        if session.changed and not session.waiting:
-            self.want_tick(session, self.clock())
 
     def want_ack(self, connection: Connection) -> None:
         """Something of this connection is settled."""
@@ -205,10 +210,7 @@ class Hub:
 
     def run(self, now_ms: int) -> None:
         """Ticks that are due, and now and then the sweeps."""
-        slot = now_ms // SLOT_MS
-        for due in [due for due in self._due if due <= slot]:
-            for session in self._due.pop(due):
-                self._tick(session, now_ms)
+        self.ticks.run(now_ms)
         if self._throttled:
             self._release(now_ms)
         if now_ms >= self._next_sweep_ms:
@@ -222,12 +224,9 @@ class Hub:
             connection.settle()
 
     def hold(self, now_ms: int) -> None:
-        """Compares the backlog with its bound; tells everybody when fixes are held, or taken again.
-
-        Taken again only below half the bound, so that it does not flutter.
-        """
+        """Tells everybody when fixes are held, or taken again: below half the bound, not to flutter."""
         bound = self._backlog_rows // 2 if self.holding else self._backlog_rows
-        holding = self.windows.unsettled >= bound
+        holding = self.windows.unsettled >= bound or self.streams_full
         if holding != self.holding:
             self.holding = holding
             self.policy()
@@ -240,25 +239,6 @@ class Hub:
     def current_policy(self) -> Policy:
         """How often to report, and whether fixes are held."""
         return Policy(interval_ms=REPORT_INTERVAL_MS, hold=self.holding or not self.may_send())
-
-    def _tick(self, session: Session, now_ms: int) -> None:
-        if not self.may_send():
-            self.want_tick(session, now_ms + session.options.tick_ms)
-            return
-        tick = session.tick
-        rows = session.take_tick(now_ms)
-        if not rows:
-            return
-        self.stats.ticks += 1
-        frames: dict[bool, bytes] = {}
-        for member in session.members.values():
-            connection = member.connection
-            if connection is not None:
-                codec = connection.codec
-                frame = frames.get(codec.text)
-                if frame is None:
-                    frame = frames[codec.text] = positions_frame(codec, now_ms, rows)
-                connection.positions(frame, len(rows), tick)
 
     def broadcast(self, session: Session, message: ServerMessage, but: Connection | None = None) -> None:
         """A control message to everybody in the session, encoded once an encoding."""
@@ -277,6 +257,8 @@ class Hub:
         """Tells the party whose state changed."""
         for member in session.sweep(now_ms):
             self.broadcast(session, member.message())
+            if member.number not in session.elsewhere:
+                self.relay.moved(member)
 
     def _release(self, now_ms: int) -> None:
         for connection in [c for c in self._throttled if c.may_read_on(now_ms)]:
@@ -292,7 +274,7 @@ class Hub:
             if session.connected():
                 session.idle_since_ms = now_ms
             elif now_ms - session.idle_since_ms > SESSION_IDLE_MS and not session.has_windows:
-                del self.sessions[session.id]
+                self.drop(session)
         self._keepalive.sweep(self.connections, now_ms)
 
 

@@ -28,18 +28,23 @@ class Stats:
     __slots__ = (
         "ack_buckets",
         "ack_seconds",
+        "addresses_forgotten",
         "batches",
         "closed",
         "conflated",
         "fixes_in",
+        "joins_turned_away",
         "positions_out",
         "rejected",
+        "relay_unreadable",
+        "relayed",
         "repeated",
         "resent_batches",
         "rows_committed",
         "rows_refused",
         "snapshots",
         "ticks",
+        "turned_away",
     )
 
     def __init__(self) -> None:
@@ -49,12 +54,17 @@ class Stats:
         self.closed: Counter[CloseCode] = Counter()
         self.positions_out = 0
         self.conflated = 0
+        self.relayed = 0
+        self.relay_unreadable = 0
         self.ticks = 0
         self.snapshots = 0
         self.batches = 0
         self.resent_batches = 0
         self.rows_committed = 0
         self.rows_refused = 0
+        self.turned_away = 0
+        self.joins_turned_away = 0
+        self.addresses_forgotten = 0
         self.ack_buckets = [0] * (len(ACK_BUCKETS_S) + 1)
         self.ack_seconds = 0.0
 
@@ -77,6 +87,8 @@ class GatewayCollector(Collector):
             ("fixes_in", "Fixes received, repeated and rejected ones included", stats.fixes_in),
             ("fixes_repeated", "Fixes sent again while the first was on its way", stats.repeated),
             ("positions_out", "Positions written to connections", stats.positions_out),
+            ("relayed", "Messages published to other gateways", stats.relayed),
+            ("relay_unreadable", "Messages of other gateways that could not be read", stats.relay_unreadable),
             ("positions_conflated", "Positions a slow connection was not sent", stats.conflated),
             ("ticks", "Ticks encoded", stats.ticks),
             ("snapshots", "Snapshots written to Redis", stats.snapshots),
@@ -84,6 +96,17 @@ class GatewayCollector(Collector):
             ("batches_resent", "Batches handed over again because Redis lost them", stats.resent_batches),
             ("rows_committed", "Rows known to be committed", stats.rows_committed),
             ("rows_refused", "Rows the writer refused", stats.rows_refused),
+            ("connections_turned_away", "Connections beyond a limit", stats.turned_away),
+            (
+                "joins_turned_away",
+                "Joins and sessions beyond the rate of an address",
+                stats.joins_turned_away,
+            ),
+            (
+                "addresses_forgotten",
+                "Addresses that left the book of joins with a debt",
+                stats.addresses_forgotten,
+            ),
         ):
             yield CounterMetricFamily(f"partyline_{name}", text, value=value)
         rejected = CounterMetricFamily("partyline_fixes_rejected", "Fixes refused", labels=["reason"])

@@ -73,7 +73,7 @@ class Registry:
             fresh = self._made(party)
             await self._show_snapshots(fresh)
             if lock.touched == touched:
-                self._hub.sessions[session_id] = fresh
+                self._hub.add(fresh)
         return session
 
     def _made(self, party: Party) -> Session:

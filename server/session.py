@@ -16,6 +16,7 @@ from protocol.options import Options
 from protocol.precision import Precision, coarsest
 from server.frames import data_frame
 from server.masking import Position, UserMasks
+from server.peers import Elsewhere
 from server.windows import Window
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Member:
         "session",
         "settled",
         "shown",
+        "since_ms",
         "state",
         "user_id",
         "windows",
@@ -75,6 +77,8 @@ class Member:
         self.changed_tick = 0
         self.heard_ms = 0
         """When the last fix came, by the server's clock."""
+        self.since_ms = 0
+        """When the connection entered."""
         self.state = MemberState.OFFLINE
         self.connection: Connection | None = None
         self.windows: dict[int, Window] = {}
@@ -101,7 +105,10 @@ class Member:
     def state_at(self, now_ms: int) -> MemberState:
         """What the state should be now."""
         if self.connection is None:
-            return MemberState.OFFLINE
+            there = self.session.elsewhere.get(self.number)
+            if there is None:
+                return MemberState.OFFLINE
+            return MemberState.PRIVATE if self.allowed is Precision.PRIVATE else there.state
         if self.allowed is Precision.PRIVATE:
             return MemberState.PRIVATE
         return MemberState.LIVE if now_ms - self.heard_ms < STALE_MS else MemberState.STALE
@@ -137,6 +144,16 @@ class Session:
         self.waiting = False
         """Whether a tick is already due for it (the hub's mark)."""
         self.idle_since_ms = 0
+        self.peers: dict[str, int] = {}
+        """Other gateways that hold the session, and when each was last known to live."""
+        self.elsewhere: dict[int, Elsewhere] = {}
+        """Members who are connected to them, by number."""
+        self.here: dict[int, Member] = {}
+        """Members whose position came to this gateway and was not published yet, while there are others."""
+        self.publish_ms = 0
+        """When it is."""
+        self.frame_ms = 0
+        """When the frame is sent that waits for the others'."""
 
     # --- members ------------------------------------------------------------------------------
 
@@ -148,6 +165,8 @@ class Session:
         """A member who left, was removed or erased: nothing of them is shown any more."""
         member = self.members.pop(number, None)
         self.changed.pop(number, None)
+        self.here.pop(number, None)
+        self.elsewhere.pop(number, None)
         if member is not None:
             member.shown = None
             member.state = MemberState.LEFT
@@ -182,7 +201,15 @@ class Session:
         member.shown = position
         member.changed_tick = self.tick
         self.changed[member.number] = member
+        if self.peers:
+            self.here[member.number] = member
         return True
+
+    def show_from_elsewhere(self, member: Member, position: Position) -> bool:
+        """The same for one that another gateway has published."""
+        new = self.show(member, position)
+        self.here.pop(member.number, None)
+        return new
 
     def restrict(self) -> list[Member]:
         """Recomputes what each member may show; whoever became coarser shows nothing until the next fix.
@@ -196,6 +223,7 @@ class Session:
                 tightened.append(member)
                 member.shown = None
                 self.changed.pop(member.number, None)
+                self.here.pop(member.number, None)
             member.allowed = allowed
         return tightened
 

@@ -16,6 +16,7 @@ def add(into: Audited, other: Audited) -> None:
     into.acked_windows += other.acked_windows
     into.looked_up += other.looked_up
     into.rows += other.rows
+    into.finer += other.finer
     for rule, count in other.broken.items():
         into.broken[rule] = into.broken.get(rule, 0) + count
     listed = Counter(violation.rule for violation in into.violations)

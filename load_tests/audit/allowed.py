@@ -3,8 +3,9 @@
 The load knows when it asked for a change and when the answer was here; when the server made the change
 lies somewhere between. So for each member every state is kept that may be: the session's precision, the
 member's own choice, and which of the open changes are still to come. Asking adds the states after the
-change, the answer takes away those before it. So a loosening counts from when it was asked and a
-tightening from when it returned, whatever overlaps.
+change, the answer takes away those before it. So a loosening counts from when it was asked and a tightening
+from when it returned, whatever overlaps. A request that failed or was not answered may be done late, also
+after another try has returned: for `OPEN_MS` it stays possible.
 
 The law of one change is the server's (G4): a host who loosens leaves everybody else as coarse as they
 were, until their own `share`.
@@ -15,6 +16,7 @@ Sets of precisions are bits: 1 `exact`, 2 `rough`, 4 `private`.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from protocol.precision import Precision
@@ -105,6 +107,8 @@ class Allowed:
         self._number = 0
         self._session = _Who({(precision.coarseness, 0, frozenset())}, pinned=False)
         self._members: dict[int, _Who] = {}
+        self._late: dict[int, int] = {}
+        """Levels that the host asked for in vain, and when that was seen last: done late, or even twice."""
 
     @property
     def session(self) -> Timeline:
@@ -136,6 +140,17 @@ class Allowed:
             who.worlds = {(s, own, still | {number}) for s, own, still in who.worlds}
             self._close(who, at_ms)
 
+    def failed(self, precision: Precision, at_ms: int) -> None:
+        """A try of the host's change came to nothing, as far as is known."""
+        self._give_up(at_ms)
+        self._late[precision.coarseness] = at_ms
+        for who in self._touched(None):
+            self._close(who, at_ms)
+
+    def late(self, at_ms: int) -> Iterable[int]:
+        """The levels that may still be set by a request of the host that failed."""
+        return [level for level, failed_ms in self._late.items() if at_ms - failed_ms <= OPEN_MS]
+
     def returned(self, m: int | None, precision: Precision, at_ms: int) -> None:
         """The newest such change is made. Of a change that nobody asked for nothing follows."""
         found = [n for n, one in self._open.items() if (one.m, one.level) == (m, precision.coarseness)]
@@ -144,7 +159,7 @@ class Allowed:
         number = found[-1]
         for who in self._touched(m):
             who.worlds = {world for world in who.worlds if number not in world[2]}
-            who.timeline.turn(at_ms, who.bits())
+            self._close(who, at_ms)
         del self._open[number]
 
     # --- the rest ------------------------------------------------------------------------------------
@@ -156,6 +171,9 @@ class Allowed:
 
     def _give_up(self, at_ms: int) -> None:
         """Changes that were never answered: both ways stay possible, and nothing is still to come."""
+        self._late = {
+            level: failed_ms for level, failed_ms in self._late.items() if at_ms - failed_ms <= OPEN_MS
+        }
         for number in [n for n, one in self._open.items() if at_ms - one.asked_ms > OPEN_MS]:
             for who in self._touched(self._open.pop(number).m):
                 who.worlds = {(s, own, still - {number}) for s, own, still in who.worlds}
@@ -165,9 +183,13 @@ class Allowed:
         ahead = list(who.worlds)
         while ahead:
             session, own, still = ahead.pop()
-            for number in still:
-                after = self._made(who, session, own, self._open[number])
-                world = (*after, still - {number})
+            following = [
+                (*self._made(who, session, own, self._open[number]), still - {number}) for number in still
+            ]
+            following += [
+                (*self._made(who, session, own, _Change(None, level, 0)), still) for level in self._late
+            ]
+            for world in following:
                 if world not in who.worlds:
                     who.worlds.add(world)
                     ahead.append(world)

@@ -59,7 +59,16 @@ class Connection:
 class Deliveries:
     """One party's deliveries."""
 
-    __slots__ = ("_allowed", "_clock", "_findings", "_half_diagonal_m", "_late_ms", "_senders", "count")
+    __slots__ = (
+        "_allowed",
+        "_clock",
+        "_findings",
+        "_half_diagonal_m",
+        "_late_ms",
+        "_senders",
+        "count",
+        "finer",
+    )
 
     def __init__(
         self,
@@ -78,6 +87,8 @@ class Deliveries:
         self._late_ms = LATE_MS + tick_ms
         self.count = 0
         """Positions of others."""
+        self.finer = 0
+        """Positions that were finer than allowed."""
 
     def frame(
         self,
@@ -104,6 +115,7 @@ class Deliveries:
             if not sender.timeline.now & AS_FINE[kind]:
                 self._check_time(sender, row, made_ms, at_ms)
             if kind < connection.floor:
+                self.finer += 1
                 self._broke_order_of_precision(sender, row, at_ms)
             last = connection.newest(m)
             if at > last:
@@ -190,6 +202,7 @@ class Deliveries:
         bits = sender.timeline.between(earliest_ms, at_ms)
         if bits & mask:
             return
+        self.finer += 1
         rule = "G4" if self._allowed.session.between(earliest_ms, at_ms) & mask else "G3"
         since_ms = sender.timeline.since(mask)
         when = "from the beginning"

@@ -179,13 +179,19 @@ class PartyAudit:
         self._allowed.asked(None, precision, at_ms)
 
     def session_returned(self, precision: Precision, at_ms: int) -> None:
-        """The answer is here: HTTP 200. A request that failed or was not answered never returns."""
+        """The answer is here: HTTP 200, or the host's `precision`. What was asked again returns once."""
         self._now_ms = max(self._now_ms, at_ms)
         for number in range(len(self._changes) - 1, -1, -1):
             if self._changes[number] == (precision.coarseness, None):
                 self._changes[number] = (precision.coarseness, at_ms)
                 break
         self._allowed.returned(None, precision, at_ms)
+
+    def session_failed(self, precision: Precision, at_ms: int) -> None:
+        """The host's request was not answered, or with an error; it is asked again, or given up. What was
+        asked may have been done, may be done later, and also after the next try has returned."""
+        self._now_ms = max(self._now_ms, at_ms)
+        self._allowed.failed(precision, at_ms)
 
     def share_asked(self, m: int, precision: Precision, at_ms: int) -> None:
         """`m`'s own choice goes out. Call it when the frame is written, with no `await` in between: nothing
@@ -226,6 +232,7 @@ class PartyAudit:
             looked_up, found = stored.look(rows)
         return Audited(
             deliveries=self._deliveries.count,
+            finer=self._deliveries.finer,
             acked_windows=acked_windows(self._senders.values()),
             looked_up=looked_up,
             rows=found,
@@ -272,5 +279,6 @@ class PartyAudit:
         return len(self._changes) - 1
 
     def _floor(self, change: int, coarseness: int) -> int:
-        """How coarse everything stays after `change`, whatever of the later ones is done."""
-        return min([coarseness, *(later for later, _ in self._changes[change + 1 :])])
+        """How coarse everything stays after `change`, whatever of the later ones is done, or done late."""
+        later = (level for level, _ in self._changes[change + 1 :])
+        return min([coarseness, *later, *self._allowed.late(self._now_ms)])

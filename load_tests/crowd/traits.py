@@ -1,7 +1,7 @@
 """What a crowd is like: shares and rates that a scenario may set. Values only.
 
 A share is 0 to 1; a rate is events an hour, for one member or (the host's) one party; a pair is the least
-and the most of a time in seconds.
+and the most of a time in seconds, or in hours where its name says so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from protocol.precision import Precision
 
 Seconds = tuple[float, float]
 MAX_SPELL_S = 3_600.0
+MAX_OFF_HOURS = 8_760.0
 
 
 class Traits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +51,9 @@ class Traits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the session when it begins."""
     consent_share: float = 0.8
     """Of the members, after the host has loosened: they agree for themselves."""
+    clock_off_share: float = 0.0
+    """Of the phones: their clock is wrong by hours, ahead or behind. A server refuses such fixes."""
+    clock_off_hours: Seconds = (0.5, 12.0)
     jumps_per_hour: float = 1.0
     """Fixes that are suddenly elsewhere, as of Wi-Fi or cells; more of them in the metro. 1.04 an hour among
     the 29 jumps of helsinki-trafficsense, 1.99 in sfbay-emission (see `fit_jumps`)."""
@@ -65,6 +69,9 @@ class Traits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(
                     f"{name} is a pair: give the least and the most, above 0 to {MAX_SPELL_S:g} s"
                 )
+        low, high = self.clock_off_hours
+        if not 0 < low <= high <= MAX_OFF_HOURS:
+            raise ValueError("clock_off_hours is a pair: give the least and the most, above 0 to 8760 hours")
         ways = (self.walk, self.bus, self.metro)
         if not all(0 <= way <= 1e6 for way in ways) or sum(ways) <= 0:
             raise ValueError("walk, bus and metro are weights: give numbers of 0 or more, not all 0")

@@ -138,7 +138,10 @@ def adds_up(run: Run) -> bool:
 
 def command(run: Run) -> str:
     """What to type for the same crowd again."""
-    words = ["partyline", "crowd", "--url", run.url, "--scenario", run.scenario, "--seed", str(run.seed)]
+    words = ["partyline", "crowd"]
+    for url in (run.url, *run.other_urls):
+        words += ["--url", url]
+    words += ["--scenario", run.scenario, "--seed", str(run.seed)]
     words += ["--members", str(run.members), "--party-size", str(run.party_size), "--rate", f"{run.rate:g}"]
     words += ["--minutes", f"{run.minutes:g}", "--workers", str(run.workers)]
     for track in run.tracks:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import TypeAlias
 
@@ -43,6 +43,12 @@ GATEWAY = {
     "partyline_holding": "gateway_holding",
     "partyline_stream_entries": "stream_entries",
 }
+ADDED_UP: dict[str, Callable[[list[float]], float]] = {
+    "gateway_started_s": max,
+    "gateway_holding": max,
+    "stream_entries": max,
+}
+"""What is no sum over several gateways. A gateway that does not answer is left out."""
 REDIS = {
     "used_memory_rss": "redis_memory_bytes",
     "used_memory": "redis_used_bytes",
@@ -56,8 +62,8 @@ _QUERY = files("load_tests.report").joinpath("postgresql.sql").read_text("utf-8"
 class Sampler:
     """Keeps a connection to each server that was named."""
 
-    def __init__(self, http: str, database_url: str = "", redis_url: str = "") -> None:
-        self._http, self._database_url, self._redis_url = http, database_url, redis_url
+    def __init__(self, https: Sequence[str], database_url: str = "", redis_url: str = "") -> None:
+        self._https, self._database_url, self._redis_url = https, database_url, redis_url
         self._client: httpx.AsyncClient | None = None
         self._redis: Redis | None = None
         self._database: asyncpg.Connection[asyncpg.Record] | None = None
@@ -86,7 +92,13 @@ class Sampler:
     async def _of_gateway(self) -> Figures:
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False)
-        answer = await self._client.get(f"{self._http}/metrics")
+        found = await asyncio.gather(*(_or_nothing(self._of_one(self._client, http)) for http in self._https))
+        names = {name for figures in found for name in figures}
+        return {name: ADDED_UP.get(name, sum)([one[name] for one in found if name in one]) for name in names}
+
+    @staticmethod
+    async def _of_one(client: httpx.AsyncClient, http: str) -> Figures:
+        answer = await client.get(f"{http}/metrics")
         answer.raise_for_status()
         return {
             GATEWAY[one.name]: one.value

@@ -21,6 +21,7 @@ from load_tests.crowd.events import (
     Share,
     Tunnel,
 )
+from load_tests.party_http import STEER_S, CallFailed
 from load_tests.phone import Phone
 from load_tests.run.counting import Counter
 from protocol import messages as wire
@@ -52,10 +53,13 @@ class Actor:
         counter: Counter,
         audit: PartyAudit | Unaudited,
         slow: bool,
+        off_ms: int = 0,
     ) -> None:
+        """`off_ms`: how far the phone's clock is ahead of the true time."""
         self._clock, self._counter, self._audit = clock, counter, audit
         self.is_slow = slow
         """Its reading is paused now and then: its times are its own, and do not count."""
+        self._off_ms = off_ms
         self.phone = phone(self)
         self.begin_ms = 0
         """The crowd's time 0."""
@@ -71,6 +75,8 @@ class Actor:
         self._in_party = False
         self._unsaid: Precision | None = None
         """A choice that waits for a connection."""
+        self._echo: tuple[Precision, asyncio.Future[None]] | None = None
+        """What it has asked for as host, until the server says so."""
         self._leave_by_ms: int | None = None
         self.left = False
         """Said that it leaves, or is gone."""
@@ -113,7 +119,7 @@ class Actor:
             self._early.append(event)
             return
         fix, now_ms = event.fix, self._clock()
-        at = self.begin_ms + fix.at_ms
+        at = self.begin_ms + fix.at_ms + self._off_ms
         live = event.late_ms <= LIVE_MS and self.phone.ready
         seq = self.phone.offer(
             at,
@@ -131,6 +137,19 @@ class Actor:
         if self._unsaid is not None and self.m is not None and self.phone.say(wire.Share(self._unsaid)):
             self._audit.share_asked(self.m, self._unsaid, self._clock())
             self._unsaid = None
+
+    async def set_precision(self, precision: Precision) -> None:
+        """The host's wish, by WebSocket; returns with the server's `precision`. Raises `CallFailed`."""
+        if not self.phone.say(wire.SetPrecision(precision)):
+            raise CallFailed(None)
+        self._echo = (precision, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(STEER_S):
+                await self._echo[1]
+        except TimeoutError:
+            raise CallFailed(None) from None
+        finally:
+            self._echo = None
 
     def go_on_leaving(self) -> None:
         """Who wants to leave does so when its last fixes are settled, or have had their time."""
@@ -182,6 +201,8 @@ class Actor:
         elif isinstance(event, RejectedFix):
             self._audit.rejected(self.m, event.seq, event.code, now_ms)
         elif isinstance(event, PrecisionSeen):
+            if self._echo is not None and self._echo[0] is event.precision and not self._echo[1].done():
+                self._echo[1].set_result(None)
             self._audit.precision_seen(self.m, event.precision, event.revision, now_ms)
         if self._leave_by_ms is not None:
             self.go_on_leaving()
@@ -227,6 +248,8 @@ class Actor:
 
     def _disconnected(self) -> None:
         self._on_way.clear()
+        if self._echo is not None and not self._echo[1].done():
+            self._echo[1].set_exception(CallFailed(None))
         if self.m is not None and self._in_party:
             self._in_party = False
             self._audit.disconnected(self.m, self._clock())

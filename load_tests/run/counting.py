@@ -13,9 +13,9 @@ from protocol.client_events import Account
 from protocol.close_codes import CloseCode
 
 CUT = 1006
-_COUNTED = ("offered", "acked", "sent_again", "frames", "deliveries")
+_COUNTED = ("offered", "acked", "sent_again", "frames", "deliveries", "tightenings", "tightenings_returned")
 _LEVELS = ("connected", "wanted", "held")
-_BY_NAME = ("rejected", "closes", "delay_ms", "ack_ms", "join_ms")
+_BY_NAME = ("rejected", "closes", "delay_ms", "ack_ms", "join_ms", "tighten_ms")
 
 
 def close_name(code: int) -> str:
@@ -69,10 +69,15 @@ class Counter:
         self.tally.closes[name] = self.tally.closes.get(name, 0) + 1
 
     def took(self, histogram: str, ms: float) -> None:
-        """A time for `ack_ms`, `join_ms` or `delay_ms`."""
+        """A time for `ack_ms`, `join_ms`, `delay_ms` or `tighten_ms`."""
         counts = getattr(self.tally, histogram)
         index = bucket(ms)
         counts[index] = counts.get(index, 0) + 1
+
+    def returned(self, ms: float) -> None:
+        """A tightening holds, after so long."""
+        self.tally.tightenings_returned += 1
+        self.took("tighten_ms", ms)
 
     def end(self, at_s: int, account: notes.Account, *, connected: int, wanted: int) -> Tally:
         """The second is over: its tally, and a fresh one from here on."""

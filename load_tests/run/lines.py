@@ -27,7 +27,8 @@ class Plan(msgspec.Struct, frozen=True, tag_field="kind", tag="plan"):
     rate: float
     minutes: float
     scenario: Scenario
-    base: str
+    bases: list[str]
+    """The gateways; each phone begins at one, and tries the next when it is gone or refuses."""
     database_url: str
     codec: str
     audit: bool

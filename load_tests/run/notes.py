@@ -35,6 +35,11 @@ class Tally(msgspec.Struct):
     """From a fix's offering to its ack, while the phone had a network."""
     join_ms: Histogram = {}
     """From dialling to `welcome`."""
+    tightenings: int = 0
+    """Asked for by the hosts; each once, however often it had to be asked again."""
+    tightenings_returned: int = 0
+    tighten_ms: Histogram = {}
+    """From a tightening's asking to its return, of the try that returned. A failed try is in `closes`."""
     closes: dict[str, int] = {}
     """Connections that ended without the phone wanting it, by code and name (`1006 cut`)."""
 
@@ -80,6 +85,8 @@ class Audited(msgspec.Struct):
     """How many violations of each rule, the ones that are not listed included."""
     note: str = ""
     """Why something was not checked; empty when everything was."""
+    finer: int = 0
+    """Positions delivered that were finer than allowed: after a tightening's return, or after `precision`."""
 
 
 class Ended(msgspec.Struct, tag_field="kind", tag="ended"):
@@ -110,6 +117,19 @@ class Objective(msgspec.Struct):
     met: bool
 
 
+class Tightenings(msgspec.Struct):
+    """What became of the hosts' tightenings. Times are of the tries that returned."""
+
+    asked: int = 0
+    returned: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    """Right within 5 %, as the others."""
+    finer: int = 0
+    """Positions finer than allowed that were delivered afterwards."""
+
+
 class Run(msgspec.Struct):
     """A whole run: what the report is made of."""
 
@@ -134,6 +154,9 @@ class Run(msgspec.Struct):
     audited: Audited
     gave_up: dict[str, int]
     objectives: list[Objective]
+    other_urls: list[str] = []
+    """Of more gateways than `url`."""
+    tightenings: Tightenings = msgspec.field(default_factory=Tightenings)
     tracks: list[str] = []
     """File names of `--replay`."""
     remarks: list[str] = []

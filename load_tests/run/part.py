@@ -96,16 +96,11 @@ class Part:
     async def open(self) -> AsyncIterator[None]:
         """Finds the server. Afterwards all phones are off the network and, if the server lets us, all
         sessions are ended. Raises `CannotStart`."""
-        base = self._plan.base
-        try:
-            place = await Place.of(stream_url(base)).found()
-        except OSError:
-            raise CannotStart(
-                f"No server answers at {base}; start one with `partyline up`, or give its address with --url."
-            ) from None
-        async with PartyHttp(base) as http:
+        bases = self._plan.bases
+        places = [await self._place(base) for base in bases]
+        async with PartyHttp(bases) as http:
             self._setting = Setting(
-                http, place, CODECS[self._plan.codec], self.clock, self._counter, random.random
+                http, places, CODECS[self._plan.codec], self.clock, self._counter, random.random
             )
             try:
                 yield
@@ -199,6 +194,15 @@ class Part:
             return "rows were not looked up: give the database's address with --database-url"
         return ""
 
+    @staticmethod
+    async def _place(base: str) -> Place:
+        try:
+            return await Place.of(stream_url(base)).found()
+        except OSError:
+            raise CannotStart(
+                f"No server answers at {base}; start one with `partyline up`, or give its address with --url."
+            ) from None
+
     def _events(self, member: Member) -> Iterable[MemberEvent]:
         if not self._tracks:
             return member
@@ -209,7 +213,7 @@ class Part:
         options, traits = self._scenario.session, self._scenario.traits
         for party in parties:
             made = await self._setting.http.create(
-                display_name="Host", precision=traits.precision, options=options
+                display_name="Host", precision=traits.precision, options=options, at=party.number
             )
             audit = (
                 PartyAudit(
@@ -242,7 +246,7 @@ class Part:
                 moved_at = clock()
             elif clock() - moved_at > JOIN_S:
                 raise CannotStart(
-                    f"The server at {self._plan.base} let {joined} of {len(actors)} phones in, and then"
+                    f"The server at {self._plan.bases[0]} let {joined} of {len(actors)} phones in, and then"
                     f" nobody for {JOIN_S:.0f} s; look at its log, or come with fewer --members."
                 )
 

@@ -14,9 +14,10 @@ import msgspec
 from load_tests.audit.adding import add
 from load_tests.report.sampling import Sampler
 from load_tests.run.company import Company
-from load_tests.run.counting import add_accounts, add_counts, together
+from load_tests.run.counting import add_accounts, add_counts, summed, together
+from load_tests.run.histogram import quantile
 from load_tests.run.lines import Plan, Second
-from load_tests.run.notes import Account, Audited, Ended, Run, ServerSample
+from load_tests.run.notes import Account, Audited, Ended, Run, ServerSample, Tally, Tightenings
 from load_tests.run.objectives import judged
 from load_tests.stopping import Stopped, unless
 
@@ -70,7 +71,7 @@ class Running:
 
     async def _look(self) -> None:
         plan = self.plan
-        sampler = Sampler(plan.base, plan.database_url, self._redis_url)
+        sampler = Sampler(plan.bases, plan.database_url, self._redis_url)
         try:
             while True:
                 await asyncio.sleep(1 - time.time() % 1)
@@ -87,7 +88,8 @@ class Running:
         played = together([[one.tally for one in told if one.phase == "playing"] for told in self.seconds])
         return Run(
             scenario=self._name,
-            url=plan.base,
+            url=plan.bases[0],
+            other_urls=plan.bases[1:],
             seed=plan.seed,
             members=plan.members,
             party_size=plan.party_size,
@@ -106,9 +108,17 @@ class Running:
             objectives=judged(
                 plan.scenario.objectives, tallies, played, ended.account, ended.audited, audit=plan.audit
             ),
+            tightenings=tightenings(tallies, ended.audited),
             tracks=[Path(name).name for name in plan.tracks],
             remarks=overloaded(self.seconds),
         )
+
+
+def tightenings(tallies: list[Tally], audited: Audited) -> Tightenings:
+    """What became of the hosts' tightenings. Pure."""
+    total = summed(tallies)
+    p50, p99, longest = (quantile(total.tighten_ms, share) for share in (0.5, 0.99, 1.0))
+    return Tightenings(total.tightenings, total.tightenings_returned, p50, p99, longest, audited.finer)
 
 
 def put_together(words: list[Ended]) -> Ended:

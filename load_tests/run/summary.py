@@ -29,6 +29,12 @@ def lines(run: Run) -> Iterator[str]:
         f"p99 {ms(quantile(total.delay_ms, 0.99))}; ack p99 {ms(quantile(total.ack_ms, 0.99))}; "
         f"join p99 {ms(quantile(total.join_ms, 0.99))}."
     )
+    if (went := run.tightenings).asked:
+        yield (
+            f"Tightenings asked {went.asked}, returned {went.returned}; time to return "
+            f"p50 {ms(went.p50_ms)}, p99 {ms(went.p99_ms)}, at most {ms(went.max_ms)}. "
+            f"Finer than allowed afterwards: {went.finer}."
+        )
     load_cpu_s = max((sample.figures.get("load_cpu_s", 0.0) for sample in run.samples), default=0.0)
     if run.account.offered:
         yield (

@@ -1,19 +1,21 @@
 """One party of the crowd on a real server: made over HTTP, joined by its members, steered by its host.
 
-The host steers with its member token over HTTP, so also while its phone sleeps. What it asks for is done one
-after the other, and asked again while the server does not answer.
+The host steers over HTTP with its member token, so also while its phone sleeps, or by its WebSocket. What it
+asks for is done one after the other. A call that was not answered, or not done, is made again, over HTTP and
+at the next gateway; the audit hears of it, for it may still be done where it was made first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from load_tests.crowd.draw import Draw
-from load_tests.crowd.events import End, HostEvent, MemberEvent
+from load_tests.crowd.events import End, HostEvent, Loosen, MemberEvent, Tighten
 from load_tests.crowd.model import Member
 from load_tests.crowd.model import Party as CrowdParty
 from load_tests.party_http import CallFailed, Party, PartyHttp
@@ -27,6 +29,7 @@ from load_tests.run.scenario import Slow, Storm
 from load_tests.run.unaudited import Unaudited
 from protocol.client import ClientSession
 from protocol.codec import Codec
+from protocol.precision import Precision
 
 if TYPE_CHECKING:
     from load_tests.audit.party import PartyAudit
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 AGAIN_S = 1.0
 """Between two tries of a host's call."""
+BY_PHONE = 0.5
+"""Of the host's changes: by the phone's own connection, if it has one."""
 BEFORE_ENDING_S = 15.0
 """A host who ends waits so long, at most, for the last fixes of all to be settled."""
 LOOK_S = 0.2
@@ -46,7 +51,8 @@ class Setting:
     """What all parties of a worker share."""
 
     http: PartyHttp
-    place: Place
+    places: list[Place]
+    """The gateways'. A party's members begin at one after the other."""
     codec: Codec
     clock: Clock
     counter: Counter
@@ -75,6 +81,11 @@ class Troupe:
         self._party, self._made, self._setting, self._audit = party, made, setting, audit
         self._slow = slow
         self._steps: list[HostEvent] = []
+        self._at = int(Draw(party.crowd.seed, "gateway", party.number).between(0, len(setting.places)))
+        """The gateway that the host's next call goes to, counted through."""
+        self._uncertain: set[Precision] = set()
+        """What was asked for without an answer, and so may be said at any time."""
+        self._hand = Draw(party.crowd.seed, "hand", party.number)
         self._steering: asyncio.Task[None] | None = None
         self.ended = False
         self.actors = [self._actor(member) for member in party]
@@ -93,12 +104,15 @@ class Troupe:
             member_token=made.host.member_token if member.number == 0 else "",
         )
         slow = _drawn(member, "slow").chance(self._slow.share)
-        place = replace(setting.place, buffer=SMALL_BUFFER) if slow else setting.place
+        places = setting.places[(first := (self._at + member.number) % len(setting.places)) :]
+        places += setting.places[:first]
+        if slow:
+            places = [replace(place, buffer=SMALL_BUFFER) for place in places]
         return Actor(
             lambda actor: Phone(
                 session,
                 setting.codec,
-                place,
+                places,
                 jitter=setting.jitter,
                 seen=actor.seen,
                 closed=actor.closed,
@@ -107,6 +121,7 @@ class Troupe:
             counter=setting.counter,
             audit=self._audit,
             slow=slow,
+            off_ms=_off_ms(member),
         )
 
     # --- what is due --------------------------------------------------------------------------------------
@@ -165,12 +180,38 @@ class Troupe:
                 await self._settled()
                 await self._until_done(self.end)
             else:
-                self._audit.session_asked(step.precision, self._setting.clock())
-                if await self._until_done(
-                    partial(self._setting.http.set_precision, self._made, step.precision)
-                ):
-                    self._audit.session_returned(step.precision, self._setting.clock())
+                await self._change(step)
         self._steering = None
+
+    async def _change(self, step: Tighten | Loosen) -> None:
+        tally, precision = self._setting.counter.tally, step.precision
+        self._audit.session_asked(precision, self._setting.clock())
+        tightens = isinstance(step, Tighten)
+        tally.tightenings += tightens
+        tries = count()
+
+        async def ask() -> None:
+            asked = time.monotonic()
+            try:
+                await self._ask(precision, first=next(tries) == 0)
+            except CallFailed:
+                self._uncertain.add(precision)
+                self._audit.session_failed(precision, self._setting.clock())
+                raise
+            if tightens:
+                self._setting.counter.returned((time.monotonic() - asked) * 1000)
+
+        if await self._until_done(ask):
+            self._audit.session_returned(precision, self._setting.clock())
+
+    async def _ask(self, precision: Precision, *, first: bool) -> None:
+        """By the host's phone or by HTTP, as is drawn; only a first try's echo is surely its own."""
+        host = self.actors[0]
+        by_phone = self._hand.chance(BY_PHONE) and first and precision not in self._uncertain
+        if by_phone and host.phone.ready:
+            await host.set_precision(precision)
+        else:
+            await self._setting.http.set_precision(self._made, precision, at=self._at)
 
     async def _settled(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -185,6 +226,7 @@ class Troupe:
                 await call()
             except CallFailed as failed:
                 self._setting.counter.trouble(str(failed))
+                self._at += 1
                 if not failed.may_pass:
                     return False
                 await asyncio.sleep(AGAIN_S)
@@ -196,7 +238,7 @@ class Troupe:
         if not self.ended:
             for actor in self.actors:
                 actor.party_ends = True
-            await self._setting.http.end(self._made)
+            await self._setting.http.end(self._made, at=self._at)
             self.ended = True
 
     async def close(self) -> None:
@@ -215,6 +257,14 @@ class Troupe:
 
 def _drawn(member: Member, what: str) -> Draw:
     return Draw(member.party.crowd.seed, what, member.party.number, member.number)
+
+
+def _off_ms(member: Member) -> int:
+    """How far a phone's clock is ahead: some are off by hours, either way."""
+    traits, draw = member.party.crowd.traits, _drawn(member, "clock")
+    if not draw.chance(traits.clock_off_share):
+        return 0
+    return int(3_600_000 * draw.between(*traits.clock_off_hours)) * (1 if draw.chance(0.5) else -1)
 
 
 def _dropping(actor: Actor) -> Callable[[Moment], None]:

@@ -18,11 +18,11 @@ SECRET = "open-sesame"
 def test_what_up_writes_is_read(up) -> None:  # type: ignore[no-untyped-def]
     found = read_endpoints(up.data_dir)
     assert found == Endpoints(up.http, up.stack.database_url, up.stack.redis_url)
-    assert find_http(None, found) == up.http
+    assert find_http(None, found) == [up.http]
 
 
 def test_a_given_address_goes_before() -> None:
-    assert find_http("http://a", Endpoints("http://b")) == "http://a"
+    assert find_http(["http://a/", "http://c"], Endpoints("http://b")) == ["http://a", "http://c"]
 
 
 def test_no_address_at_all_is_one_sentence(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from load_tests.phone import Phone
+from load_tests.place import Place
 from protocol import messages as wire
 from protocol.client import ClientSession
 from protocol.client_events import Acked, Event
@@ -243,3 +244,32 @@ async def test_a_stopped_phone_says_goodbye() -> None:
         async with phone_at(url) as phone:
             await phone.joined()
         assert await asyncio.wait_for(code, WAIT_S) == 1000
+
+
+async def test_a_phone_whose_gateway_is_gone_or_refuses_goes_to_the_next() -> None:
+    visits: list[str] = []
+
+    async def stays_a_while(peer: Peer) -> None:
+        visits.append("stays a while")
+        assert isinstance(await peer.welcome(), wire.Join)
+        await peer.socket.close(4000)
+
+    async def takes_over(peer: Peer) -> None:
+        visits.append("takes over")
+        assert isinstance(await peer.welcome(), wire.Resume)
+        assert await peer.fixes(1) == [1]
+        await peer.say(wire.Ack(1))
+        await peer.socket.wait_closed()
+
+    async with peers(stays_a_while) as (first, _), peers(takes_over) as (second, _):
+        places = Place.each([second, "ws://127.0.0.1:9/v1/stream", first], 1)  # nobody is at the first
+        session = ClientSession(JSON, name="Ada", token="sharable-secret")
+        phone = Phone(session, JSON, places, jitter=lambda: 0.0)
+        phone.start()
+        async with asyncio.timeout(WAIT_S):
+            await phone.joined()
+            phone.offer(AT, 1.0, 2.0)
+            await phone.room(1)
+        await phone.stop()
+    assert visits == ["stays a while", "takes over"]
+    assert session.account.acked == 1

@@ -355,8 +355,9 @@ async def without_redis(life: Life) -> AsyncIterator[None]:
 
 
 async def test_without_redis_it_is_finished_when_it_is_back(
-    life: Life, live: Lives, superuser: asyncpg.Connection
+    life: Life, live: Lives, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("server.announcer.CONFIRM_MS", 300)
     hosted, host, ana = await crowd(life, superuser)
     user_id = member_of(ana).user_id
     fixes(life, host, ana, 1)

@@ -13,6 +13,7 @@ from db.embedded import Stack
 from db.fence import shard_of
 from protocol import messages as wire
 from protocol.precision import Precision
+from server.announcer import Unconfirmed
 from server.batches import Batch, Refusals
 from server.flusher import BATCHES_A_FLUSH
 from server.snapshots import key, mask_key, read_snapshots
@@ -341,8 +342,11 @@ async def test_more_batches_than_a_flush_takes_wait_for_the_next(
     assert life.hub.batches.unsent() == []
 
 
-async def test_batches_wait_while_redis_is_away_and_go_out_after(own_stack: Stack) -> None:
+async def test_batches_wait_while_redis_is_away_and_go_out_after(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the entries that Redis forgot with its restart, and the cache that was to be dropped meanwhile."""
+    monkeypatch.setattr("server.announcer.CONFIRM_MS", 300)
     from db import migrate
 
     migrate.upgrade(own_stack.database_url)
@@ -361,7 +365,8 @@ async def test_batches_wait_while_redis_is_away_and_go_out_after(own_stack: Stac
             await life.flush()
         assert len(life.hub.batches.unsent()) == 8
         assert not said(ana, wire.Ack)
-        await life.steering.set_session_precision(hosted.id, Precision.ROUGH)  # without Redis: it holds
+        with pytest.raises(Unconfirmed):  # it holds here
+            await life.steering.set_session_precision(hosted.id, Precision.ROUGH)
         await asyncio.to_thread(own_stack.redis.start)
         await life.flush()
         with pytest.MonkeyPatch.context() as patch:

@@ -124,3 +124,39 @@ def test_a_clock_that_steps_back_is_taken_to_stand() -> None:
     assert timeline.between(101, 200) == PRIVATE
     assert timeline.since(EXACT) == 100
     assert timeline.since(PRIVATE) is None
+
+
+def test_a_loosening_that_failed_may_be_done_after_a_tightening_has_returned() -> None:
+    allowed = party(rough)
+    allowed.asked(None, exact, 100_000)
+    allowed.failed(exact, 105_000)
+    allowed.returned(None, exact, 106_000)
+    allowed.asked(None, private, 110_000)
+    allowed.returned(None, private, 111_000)
+    assert now(allowed, HOST) == EXACT | PRIVATE
+    assert list(allowed.late(111_000)) == [exact.coarseness]
+    later = 105_001 + OPEN_MS
+    allowed.asked(None, rough, later)
+    allowed.returned(None, rough, later + 1)
+    assert now(allowed, HOST) == ROUGH
+    assert not allowed.late(later)
+
+
+def test_a_tightening_that_failed_twice_and_returned_holds() -> None:
+    allowed = party()
+    allowed.asked(None, private, 100_000)
+    allowed.failed(private, 101_000)
+    allowed.failed(private, 103_000)
+    assert now(allowed, ANA) == EXACT | PRIVATE
+    allowed.returned(None, private, 104_000)
+    assert now(allowed, ANA) == now(allowed, HOST) == PRIVATE
+
+
+def test_many_failures_keep_few_states() -> None:
+    allowed = party()
+    for second in range(200):
+        precision = (exact, rough, private)[second % 3]
+        allowed.asked(None, precision, 1000 * second)
+        allowed.failed(precision, 1000 * second + 500)
+        allowed.returned(None, precision, 1000 * second + 600)
+    assert now(allowed, HOST) == EXACT | ROUGH | PRIVATE

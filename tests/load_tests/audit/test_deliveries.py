@@ -126,6 +126,38 @@ def test_a_tightening_that_never_returned_proves_nothing() -> None:
     assert story.broken == {}
 
 
+def test_a_tightening_that_failed_holds_when_the_next_try_returned() -> None:
+    story = Story()
+    row = story.fix(2, 9)
+    story.see(1, 9.03, row)
+    story.session(ROUGH, 10, None)
+    story.audit.session_failed(ROUGH, story.ms(12))  # a 503, or no answer
+    story.see(3, 12.5, row)
+    assert story.broken == {}
+    story.audit.session_returned(ROUGH, story.ms(13))
+    story.see(3, 14, row)
+    assert story.broken == {"G3": 1}
+    assert story.audit.finish({}, None).finer == 1
+
+
+def test_a_loosening_that_failed_may_be_done_after_a_tightening_returned() -> None:
+    """As by a gateway that was stopped, and reads what was asked of it a minute ago at most."""
+    story, row = tightened()
+    story.session(EXACT, 12, None)
+    story.audit.session_failed(EXACT, story.ms(18))
+    story.audit.session_returned(EXACT, story.ms(19))
+    story.session(PRIVATE, 20, 21)
+    story.told(3, PRIVATE, 21)
+    host = story.fix(1, 30)
+    story.see(3, 30.5, host)
+    assert story.broken == {}
+    story.session(ROUGH, 90, 91)  # it is too late for it by now
+    story.told(3, ROUGH, 91)
+    host = story.fix(1, 93)
+    story.see(3, 94, host)
+    assert set(story.broken) == {"G3"}
+
+
 def test_exact_after_the_connection_was_told() -> None:
     """By order alone: the request itself has not returned."""
     story = Story()

@@ -22,6 +22,7 @@ from load_tests.crowd.traits import Traits
         ({"stay_s": (1, 7_200)}, "stay_s is a pair"),
         ({"walk": 0, "bus": 0, "metro": 0}, "weights"),
         ({"bus": -1}, "weights"),
+        ({"clock_off_hours": (0, 1)}, "clock_off_hours is a pair"),
     ],
 )
 def test_a_trait_out_of_range_is_named(wrong: dict[str, Any], says: str) -> None:

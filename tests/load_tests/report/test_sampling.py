@@ -40,7 +40,7 @@ def used_s(pid: int) -> float:
 
 
 async def test_a_running_server_is_read_whole(up: Up) -> None:
-    sampler = Sampler(up.http, up.stack.database_url, up.stack.redis_url)
+    sampler = Sampler([up.http], up.stack.database_url, up.stack.redis_url)
     sample = await sampler.sample()
     await sampler.close()
     wanted = {*GATEWAY.values(), *REDIS.values(), "redis_cpu_s", *POSTGRESQL}
@@ -51,7 +51,7 @@ async def test_a_running_server_is_read_whole(up: Up) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_on_the_same_machine_processes_are_known_and_right(up: Up) -> None:
-    sampler = Sampler(up.http, up.stack.database_url, up.stack.redis_url)
+    sampler = Sampler([up.http], up.stack.database_url, up.stack.redis_url)
     figures = (await sampler.sample()).figures
     await sampler.close()
     assert set(figures) >= PROCESSES
@@ -62,7 +62,7 @@ async def test_on_the_same_machine_processes_are_known_and_right(up: Up) -> None
 
 
 async def test_counters_rise_with_what_happens(up: Up) -> None:
-    sampler = Sampler(up.http, up.stack.database_url, up.stack.redis_url)
+    sampler = Sampler([up.http], up.stack.database_url, up.stack.redis_url)
     before = (await sampler.sample()).figures
     party = new_session(up)
     phone = await Phone.join(up, party["sharable_token"])
@@ -91,7 +91,7 @@ async def test_counters_rise_with_what_happens(up: Up) -> None:
 
 
 async def test_what_is_not_named_is_left_out(up: Up) -> None:
-    sampler = Sampler(up.http)
+    sampler = Sampler([up.http])
     figures = (await sampler.sample()).figures
     await sampler.close()
     assert figures
@@ -106,7 +106,7 @@ async def test_a_role_that_may_see_less_gives_less(up: Up) -> None:
     await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO onlooker")
     parts = urlsplit(up.stack.database_url)
     url = parts._replace(netloc=f"onlooker:{SECRET}@{parts.hostname}:{parts.port}").geturl()
-    sampler = Sampler(up.http, url)
+    sampler = Sampler([up.http], url)
     try:
         figures = (await sampler.sample()).figures
     finally:
@@ -120,26 +120,26 @@ async def test_a_role_that_may_see_less_gives_less(up: Up) -> None:
 
 async def test_servers_that_are_not_there_are_left_out(up: Up, caplog: pytest.LogCaptureFixture) -> None:
     sampler = Sampler(
-        "http://127.0.0.1:9", f"postgresql://me:{SECRET}@127.0.0.1:9/x", f"redis://:{SECRET}@127.0.0.1:9/0"
+        ["http://127.0.0.1:9"], f"postgresql://me:{SECRET}@127.0.0.1:9/x", f"redis://:{SECRET}@127.0.0.1:9/0"
     )
     for _ in range(2):
         assert (await sampler.sample()).figures == {}
     await sampler.close()
     assert SECRET not in repr(sampler) + caplog.text
-    one_of_three = Sampler(up.http, "postgresql://127.0.0.1:9/x", "redis://127.0.0.1:9/0")
+    one_of_three = Sampler([up.http], "postgresql://127.0.0.1:9/x", "redis://127.0.0.1:9/0")
     assert set((await one_of_three.sample()).figures) <= set(GATEWAY.values())
     await one_of_three.close()
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "foo://x", "postgresql://[", "redis://127.0.0.1:x/0"])
 async def test_what_is_no_address_is_left_out(address: str) -> None:
-    sampler = Sampler(address, address, address)
+    sampler = Sampler([address], address, address)
     assert (await sampler.sample()).figures == {}
     await sampler.close()
 
 
 async def test_what_is_no_metrics_page_is_left_out(up: Up) -> None:
-    sampler = Sampler(up.http + "/docs")  # HTML, and a 404 below it
+    sampler = Sampler([up.http + "/docs"])  # HTML, and a 404 below it
     assert (await sampler.sample()).figures == {}
     await sampler.close()
 
@@ -148,7 +148,7 @@ async def test_a_server_that_never_answers_holds_nothing_up() -> None:
     loop = asyncio.get_running_loop()
     with never_answers() as port:
         sampler = Sampler(
-            f"http://127.0.0.1:{port}",
+            [f"http://127.0.0.1:{port}"],
             f"postgresql://me:{SECRET}@127.0.0.1:{port}/x",
             f"redis://:{SECRET}@127.0.0.1:{port}/0",
         )
@@ -160,7 +160,7 @@ async def test_a_server_that_never_answers_holds_nothing_up() -> None:
 
 
 async def test_it_reads_again_after_its_connections_were_cut(up: Up) -> None:
-    sampler = Sampler(up.http, up.stack.database_url, up.stack.redis_url)
+    sampler = Sampler([up.http], up.stack.database_url, up.stack.redis_url)
     whole = set((await sampler.sample()).figures)
     connection = await asyncpg.connect(up.stack.database_url)
     await connection.execute(
@@ -178,7 +178,7 @@ async def test_it_reads_again_after_its_connections_were_cut(up: Up) -> None:
 
 
 async def test_closing_twice_and_before_it_began_is_allowed(up: Up) -> None:
-    sampler = Sampler(up.http, up.stack.database_url, up.stack.redis_url)
+    sampler = Sampler([up.http], up.stack.database_url, up.stack.redis_url)
     await sampler.close()
     await sampler.sample()
     await sampler.close()

@@ -29,7 +29,7 @@ def test_to_a_worker() -> None:
             1.0,
             2.0,
             scenario,
-            "http://h",
+            ["http://h"],
             "postgresql://a:secret@h/x",
             "json",
             True,

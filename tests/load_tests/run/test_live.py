@@ -14,7 +14,7 @@ from load_tests.run.notes import Tally
 from load_tests.run.running import Running
 from load_tests.run.scenario import Scenario
 
-PLAN = Plan(0, 2, 1, 100, 5, 1.0, 2.0, Scenario(), "http://127.0.0.1:1", "", "json", True, [])
+PLAN = Plan(0, 2, 1, 100, 5, 1.0, 2.0, Scenario(), ["http://127.0.0.1:1"], "", "json", True, [])
 
 
 def running() -> Running:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from load_tests.run.histogram import bucket
 from load_tests.run.lines import Second
-from load_tests.run.notes import Account, Audited, Objective, Run, ServerSample, Tally, Violation
+from load_tests.run.notes import Account, Audited, Objective, Run, ServerSample, Tally, Tightenings, Violation
 from load_tests.run.running import overloaded
 from load_tests.run.summary import account_line, lines, missed, objectives_table
 
@@ -42,6 +42,7 @@ RUN = Run(
         Objective("connected_share", 0.9, "share", None, False),
         Objective("lost", 0, "fixes", 0, True),
     ],
+    tightenings=Tightenings(12, 11, 80.0, 900.0, 2_400.0, 1),
     remarks=["Load process 1 fell behind."],
 )
 
@@ -54,6 +55,8 @@ def test_the_summary_says_all_of_it() -> None:
         in said
     )
     assert "Delivered 40 positions; delay p50 5" in said
+    assert "Tightenings asked 12, returned 11; time to return p50 80 ms, p99 900 ms, at most 2400 ms." in said
+    assert "Finer than allowed afterwards: 1." in said
     assert "1.0 s of CPU in 2 processes: 1000 µs a fix" in said
     assert "ended unasked: 4001 slow 5, 1006 cut 3." in said
     assert "not to come again: 4501 bad_token 1." in said
