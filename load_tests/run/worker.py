@@ -35,7 +35,6 @@ from load_tests.run.lines import (
 )
 from load_tests.run.part import Part
 
-
 OURS = Path(__file__).parents[1]
 
 
