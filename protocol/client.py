@@ -33,7 +33,7 @@ from protocol.client_events import (
     Welcomed,
 )
 from protocol.client_table import TABLE, Input, LocalMistake, PeerMistake, State
-from protocol.close_codes import may_come_again
+from protocol.close_codes import CloseCode, may_come_again
 from protocol.codec import BadFrame, Codec, decode_server
 from protocol.limits import MAX_FIXES, MAX_FRAME_BYTES
 from protocol.precision import Precision
@@ -43,6 +43,8 @@ MAX_HELD = 100_000
 
 BACKOFF_LOW_S = 0.25
 BACKOFF_HIGH_S = 30.0
+AWAY_HIGH_S = 0.5
+"""The first wait after a goodbye (4000) is below this: the server spreads its goodbyes, others are there."""
 STEADY_S = 10.0
 """A connection that lived this long, or settled a fix, starts the backoff from its low end again."""
 
@@ -84,6 +86,8 @@ class ClientSession:
         """The highest `seq` sent on this connection: nothing above it can be settled."""
         self._connected_at = math.inf
         self._steady = False
+        self._was_in = False
+        """Whether this connection came as far as a `welcome`."""
         self._tries = 0
 
     # --- what the caller does --------------------------------------------------------------------
@@ -91,7 +95,8 @@ class ClientSession:
     def connect(self, now: float) -> bytes:
         """The first message of a connection that is open since `now` (seconds, any origin)."""
         self._take(Input.CONNECT, LocalMistake)
-        self._connected_at, self._steady, self._sent_here = now, False, 0
+        self._connected_at, self._sent_here = now, 0
+        self._steady = self._was_in = False
         return self._codec.encode(wire.Resume(self.member_token) if self.member_token else self._join)
 
     def offer(
@@ -170,18 +175,23 @@ class ClientSession:
 
         `jitter` is drawn by the caller, uniformly from 0 to 1. The backoff's bound doubles with each
         try from four times `BACKOFF_LOW_S` to `BACKOFF_HIGH_S`, and the wait is drawn below it, so that
-        a crowd that was cut together does not come back together.
+        a crowd that was cut together does not come back together. A server that says goodbye (4000) to
+        a member spreads that itself: then the first wait is drawn below `AWAY_HIGH_S`.
         """
         if not may_come_again(code):
             self._take(Input.REFUSED, LocalMistake)
             return GiveUp(code)
         self._take(Input.CUT, LocalMistake)
-        if self._steady or now - self._connected_at >= STEADY_S:
+        told = code == CloseCode.GOING_AWAY and self._was_in
+        if self._steady or told or now - self._connected_at >= STEADY_S:
             self._tries = 0
-        self._connected_at, self._steady = math.inf, False
-        bound_s = min(BACKOFF_HIGH_S, 4 * BACKOFF_LOW_S * 2.0 ** min(self._tries, 16))
+        self._connected_at, self._steady, self._was_in = math.inf, False, False
+        low_s, bound_s = BACKOFF_LOW_S, 4 * BACKOFF_LOW_S * 2.0 ** min(self._tries, 16)
+        if told:
+            low_s, bound_s = 0.0, AWAY_HIGH_S
+        bound_s = min(BACKOFF_HIGH_S, bound_s)
         self._tries += 1
-        return Reconnect(BACKOFF_LOW_S + min(max(jitter, 0.0), 1.0) * (bound_s - BACKOFF_LOW_S), bound_s)
+        return Reconnect(low_s + min(max(jitter, 0.0), 1.0) * (bound_s - low_s), bound_s)
 
     def held_times(self) -> list[int]:
         """The times of the fixes that are not settled, epoch milliseconds."""
@@ -191,6 +201,7 @@ class ClientSession:
 
     def _welcome(self, welcome: wire.Welcome) -> list[Event]:
         self.member_token = welcome.member_token or self.member_token
+        self._was_in = True
         self._send_all_again()
         return [Welcomed(welcome)]
 

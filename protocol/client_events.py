@@ -77,7 +77,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Come again after `after_s` seconds, drawn between `BACKOFF_LOW_S` and `bound_s`."""
+    """Come again after `after_s` seconds, drawn below `bound_s`."""
 
     after_s: float
     bound_s: float

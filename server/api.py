@@ -25,6 +25,7 @@ from protocol.precision import Precision
 from server import bodies
 from server.bearers import Bearers, Standing, bearer_of
 from server.choices import changed, chosen
+from server.http_limits import AddressLimits
 from server.masking import MaskKey
 from server.problems import Kind, Problem, Shield, on_http_exception, on_problem
 from server.readback import DEFAULT_POINTS, MOST_POINTS, Readback, Wanted, allowed
@@ -63,7 +64,7 @@ def make_app(gateway: Gateway) -> Starlette:
             _route("/v1/me", DELETE=api.erase),
             *site_routes(gateway),
         ],
-        middleware=[Middleware(Shield)],
+        middleware=[Middleware(Shield), Middleware(AddressLimits, doors=gateway.doors)],
         exception_handlers={Problem: on_problem, HTTPException: on_http_exception},
     )
     app.router.redirect_slashes = False
@@ -102,6 +103,8 @@ class Api:
         token = bearer_of(request.headers)
         if token is None and not settings.allow_guests:
             raise Problem(Kind.UNAUTHORIZED, "Guests may not host here: send a user's JWT.")
+        if len(self._gateway.hub.sessions) >= settings.max_sessions:
+            raise Problem(Kind.UNAVAILABLE, "This gateway carries as many sessions as it may.")
         user_id = None if token is None else await self._bearers.account(token)
         wanted = await body_of(request, bodies.NewSession)
         origin = origin_of(request, settings.public_url)

@@ -6,10 +6,8 @@ Commands of other packages are found by their entry points, so that no package i
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -18,6 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from server import ports
 from server.backfill_command import backfill
 from server.check_command import check_data
 from server.settings import Settings, SettingsError, read_settings, require
@@ -33,6 +32,7 @@ app = typer.Typer(
 
 Port = Annotated[int, typer.Option(help="TCP port.", min=1, max=65535)]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
+WorkerCount = Annotated[int, typer.Option(help="Gateway processes on the port.", min=1, max=64)]
 MetricsPort = Annotated[int | None, typer.Option(help="Loopback port for /metrics.", min=1, max=65535)]
 
 
@@ -48,7 +48,7 @@ def _fail(text: str, code: int = 2) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _settings(process: str, *needed: str) -> Settings:
+def _settings(process: str, *needed: str, worker: int = 0) -> Settings:
     from server.logs import set_up_logs  # noqa: PLC0415 - `--help` stays quick
 
     try:
@@ -56,7 +56,7 @@ def _settings(process: str, *needed: str) -> Settings:
         require(settings, *needed)
     except SettingsError as error:
         _fail(str(error))
-    set_up_logs(process=process, level=settings.log_level)
+    set_up_logs(process=process, level=settings.log_level, worker=worker)
     return settings
 
 
@@ -81,6 +81,7 @@ def up(
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
     port: Port = 8080,
     host: Host = "127.0.0.1",
+    workers: WorkerCount = 1,
     demo: Annotated[bool, typer.Option(help="Play a demo party of five in Seoul.")] = True,
 ) -> None:
     """Everything on this machine: PostgreSQL, Redis, gateway, writer, keeper and a demo party.
@@ -106,6 +107,7 @@ def up(
         host=host,
         port=port,
         demo=demo,
+        workers=workers,
         partitions=settings.partitions,
         say=lambda text: typer.echo(text, err=True),
     )
@@ -140,53 +142,71 @@ def _interrupt(number: int, frame: object) -> None:
 def _check_port(host: str, port: int) -> None:
     """Ends the command, and says why, when nobody can listen there."""
     try:
-        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
-        _fail("--host must be an address of this machine, such as 127.0.0.1 or 0.0.0.0")
-    failed = None
-    for family, kind, protocol, _, address in places:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    _fail(f"port {port} is taken: name another one with --port")
-                failed = error
-    if failed is not None:
-        _fail(f"cannot listen at port {port} of --host {host}: {failed.strerror}")
+        ports.check(host, port)
+    except ports.CannotListen as error:
+        _fail(str(error))
 
 
 @app.command()
-def gateway(port: Port = 8080, host: Host = "127.0.0.1") -> None:
+def gateway(
+    port: Port = 8080,
+    host: Host = "127.0.0.1",
+    workers: WorkerCount = 1,
+    metrics_port: MetricsPort = None,
+    as_worker: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
     """The WebSocket and HTTP gateway, on one port.
 
     Needs PARTYLINE_DATABASE_URL, PARTYLINE_REDIS_URL and PARTYLINE_MASK_KEY.
 
-    Example:  partyline gateway --host 0.0.0.0 --port 8080
+    With --workers N, N processes share the port, and a small parent restarts the one that dies. SIGTERM and
+    SIGINT let all of them drain, a second one ends them at once. SIGHUP replaces them one by one, each by
+    one that is ready before the old one goes.
+
+    /metrics of the port comes from any of them: with --metrics-port P worker 1 answers at P too, worker 2 at
+    P + 1, and so on, for /metrics, /readyz and /healthz; `partyline_worker` is the worker's number, which
+    each line of its log has too.
+
+    Example:  partyline gateway --host 0.0.0.0 --port 8080 --workers 4 --metrics-port 9110
     """
     from server.serving import run  # noqa: PLC0415
+    from server.workers import WorkersFailed, place_of, run_workers  # noqa: PLC0415
 
-    settings = _settings("gateway", "database_url", "redis_url", "mask_key")
+    place = place_of(as_worker)
+    number = place.number if place is not None else 0
+    settings = _settings("gateway", "database_url", "redis_url", "mask_key", worker=number)
+    if place is not None:
+        _run(lambda: run(settings, host=host, port=port, place=place))
+        return
     _check_port(host, port)
-    _run(lambda: run(settings, host=host, port=port))
+    try:
+        if workers == 1:
+            metrics = None if metrics_port is None else ports.metrics(metrics_port)
+            _run(lambda: run(settings, host=host, port=port, metrics=metrics))
+            return
+        code = run_workers(host=host, port=port, count=workers, metrics_port=metrics_port)
+    except ports.CannotListen as error:
+        _fail(str(error))
+    except WorkersFailed as error:
+        _fail(str(error), error.code)
+    raise typer.Exit(code)
 
 
 @app.command()
 def writer(
-    name: Annotated[str, typer.Option(help="Consumer name; keep it across restarts.")] = "writer-1",
+    name: Annotated[
+        str, typer.Option(help="Name in the consumer groups.", show_default="one of its own")
+    ] = "",
     metrics_port: MetricsPort = None,
 ) -> None:
     """Moves batches from Redis into PostgreSQL. Needs PARTYLINE_DATABASE_URL and PARTYLINE_REDIS_URL.
 
-    Example:  partyline writer --name writer-1 --metrics-port 9101
+    Example:  partyline writer --metrics-port 9101
     """
     from server.worker import run_writer  # noqa: PLC0415
 
     settings = _settings("writer", "database_url", "redis_url")
-    _run(lambda: run_writer(settings, name=name, metrics_port=metrics_port))
+    _run(lambda: run_writer(settings, name=name or None, metrics_port=metrics_port))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """One writer's place in the group of one shard's stream. It knows Redis, and nothing of PostgreSQL.
 
-What a writer was given stays pending under its name until it is settled or put aside. A name that was not heard
-of for `CLAIM_IDLE_MS` is taken for dead and its entries are taken over. Should it be alive after all, both commit
-the same rows, and the key makes them one (G2).
+What a writer was given stays pending under its name until it is settled or put aside. A name that was not
+heard of for `CLAIM_IDLE_MS` is taken for dead and its entries are taken over. Should it be alive after all,
+both commit the same rows, and the key makes them one (G2).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisError, ResponseError
 
 from server.batches import Refusals
 from server.streams import (
@@ -56,7 +56,7 @@ def publish_plain(pipeline: Any, channel: str, data: bytes) -> None:
 
 
 class Consumer:
-    """The writer `name` at the stream of `shard`. Every method raises `RedisError` and `OSError`."""
+    """The writer `name` at the stream of `shard`. Every method raises `RedisError`, `OSError`."""
 
     def __init__(self, redis: Redis, shard: int, name: str, publish: Publish = publish_plain) -> None:
         self._redis = redis
@@ -64,9 +64,10 @@ class Consumer:
         self._key = stream_key(shard)
         self._name = name
         self._publish = publish
+        self._is_cluster = isinstance(redis, RedisCluster)
 
     async def read(self, *, pending: bool, block_ms: int) -> list[Entry]:
-        """What is pending under our name, or new entries, for which it waits. Without a group it makes one."""
+        """What is pending under our name, or new entries, for which it waits. Makes the group if need be."""
         try:
             found = await self._redis.xreadgroup(
                 GROUP,
@@ -126,18 +127,29 @@ class Consumer:
         await self._redis.xack(self._key, GROUP, *entry_ids)
 
     async def settle(self, entries: Sequence[Entry], refused: Refusals) -> None:
-        """They are committed, but for the rows that were refused: out of the stream, and their gateways told."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """They are committed but for the refused rows: out of the stream, and their gateways are told."""
         weights: list[bytes | int] = []
         for entry_id, fields in entries:
             weights += (entry_id, weight(fields[b"d"]))
-        pipeline.eval(_SETTLE, 2, self._key, weight_key(self._shard), GROUP, *weights)
+        script: tuple[Any, ...] = (_SETTLE, 2, self._key, weight_key(self._shard), GROUP, *weights)
+        pipeline = self._redis.pipeline(transaction=False)
+        if not self._is_cluster:  # one way there and back
+            pipeline.eval(*script)
+            self._say(pipeline, entries, refused)
+            await pipeline.execute()
+            return
+        await self._redis.eval(*script)
+        self._say(pipeline, entries, refused)
+        try:
+            await pipeline.execute()
+        except (RedisError, OSError):
+            return  # the channels' nodes are others, and gateways ask for what they did not hear
+
+    def _say(self, pipeline: Any, entries: Sequence[Entry], refused: Refusals) -> None:
         for entry_id, fields in entries:
             gateway = fields.get(b"g", b"").decode("ascii", "replace")
-            self._publish(
-                pipeline, commits_channel(gateway), encode_commit((self._shard, entry_id.decode(), refused))
-            )
-        await pipeline.execute()
+            said = encode_commit((self._shard, entry_id.decode(), refused))
+            self._publish(pipeline, commits_channel(gateway), said)
 
     async def bury(self, entry: Entry, why: str) -> None:
         """Puts an entry aside. Nobody is told: nothing of it was committed (G1)."""
@@ -148,7 +160,7 @@ class Consumer:
 
 
 def entries_of(found: Any) -> list[Entry]:
-    """The entries of one stream. redis-py answers a list of pairs or, with RESP3, a mapping of lists of lists."""
+    """The entries of one stream: redis-py answers a list of pairs or, with RESP3, a mapping."""
     if not found:
         return []
     if isinstance(found, dict):

@@ -42,6 +42,8 @@ class Renewal(NamedTuple):
     """Of the stream's newest entry."""
     live: frozenset[str]
     """Gateways that have a lease."""
+    age_ms: int
+    """For how long this server has been asked for leases."""
 
 
 class Standing(NamedTuple):
@@ -64,8 +66,8 @@ class ControlStore:
         """Asks for the lease. `kept`: this gateway never let it go, and has missed nothing."""
         keys = (CONTROL, GATEWAYS, SERVED, LEASES + self._id)
         arguments = (self._id, place_id(at), LEASE_MS, int(kept))
-        granted, last, live = await self._redis.eval(_RENEW, len(keys), *keys, *arguments)
-        return Renewal(granted == 1, place(last), frozenset(name.decode() for name in live))
+        granted, last, live, age = await self._redis.eval(_RENEW, len(keys), *keys, *arguments)
+        return Renewal(granted == 1, place(last), frozenset(name.decode() for name in live), int(age))
 
     async def give_back(self) -> None:
         """The lease is over: nobody need wait for it."""

@@ -94,10 +94,15 @@ async def _ask_redis(url: str) -> Finding:
     try:
         await link.client.exists(CONTROL)
         info = await link.client.info("server")
+        replication = await link.client.info("replication")
     finally:
         await link.aclose()
-    if link.is_cluster:
-        info = next(iter(info.values()))
+    if link.kind is Kind.SENTINEL and "min_slaves_good_slaves" not in replication:
+        return Finding(
+            False,
+            f"Redis {info['redis_version']} behind Sentinel answers, but min-replicas-to-write is 0: "
+            "a master that is cut off would go on giving leases",
+        )
     return Finding(True, f"{_KINDS[link.kind]} {info['redis_version']} answers")
 
 

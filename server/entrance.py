@@ -18,12 +18,14 @@ from protocol.messages import Join, Resume, Welcome
 from protocol.server import Refused
 from server.auth import BadToken, UserTokens, is_jwt
 from server.connection import Connection
+from server.doors import Doors
 from server.hub import Hub
 from server.refresher import Refresher
 from server.registry import Registry
 from server.session import Member, Session
 from server.steering import Steering
 from server.tokens import digest, new_member_token
+from server.turns import Turns
 
 _REFUSALS = {
     "bad_token": CloseCode.BAD_TOKEN,
@@ -46,6 +48,8 @@ class Entrance:
         steering: Steering,
         users: UserTokens,
         allow_guests: bool,
+        doors: Doors,
+        max_sessions: int,
     ) -> None:
         self._hub = hub
         self._registry = registry
@@ -54,13 +58,27 @@ class Entrance:
         self._steering = steering
         self._users = users
         self._allow_guests = allow_guests
+        self._doors = doors
+        self._max_sessions = max_sessions
+        self._turns = Turns()
 
     async def enter(self, connection: Connection, message: Join | Resume) -> None:
         """Looks the token up and attaches the connection. Raises `Refused`."""
-        if isinstance(message, Join):
-            await self._join(connection, message)
-        else:
-            await self._resume(connection, message.token or connection.bearer)
+        if connection.socket is not None and self._doors.join(connection.socket.address) > 0:
+            raise Refused(CloseCode.UNAVAILABLE)
+        async with self._turns.turn():
+            if not connection.is_open:
+                return
+            if isinstance(message, Join):
+                await self._join(connection, message)
+            else:
+                await self._resume(connection, message.token or connection.bearer)
+
+    def _must_have_room(self, session_id: int) -> None:
+        """Before anything is written: a join that is refused later would leave a member behind."""
+        sessions = self._hub.sessions
+        if session_id not in sessions and len(sessions) >= self._max_sessions:
+            raise Refused(CloseCode.UNAVAILABLE)
 
     async def _join(self, connection: Connection, message: Join) -> None:
         token, user_token = message.token, message.user
@@ -73,6 +91,7 @@ class Entrance:
         found = await store.find_session_by_token(self._pool, digest(token)) if token else None
         if found is None:
             raise Refused(CloseCode.BAD_TOKEN)
+        self._must_have_room(found.id)
         member_token = new_member_token()
         lock = self._registry.lock(found.id)
         async with lock:
@@ -113,6 +132,7 @@ class Entrance:
         found = await store.session_of_member_token(self._pool, member_digest) if token else None
         if found is None:
             _bad_token()
+        self._must_have_room(found[0].id)
         lock = self._registry.lock(found[0].id)
         async with lock:
             touched = lock.touched

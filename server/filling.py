@@ -1,8 +1,8 @@
 """Which shards' streams are full, by what they answered when batches were added. Pure.
 
-A stream takes batches of all gateways up to its bound in bytes, and what it refuses waits at the gateway. A stream
-that has refused is full for us until it has fallen below half its bound, so that holding fixes does not flutter:
-meanwhile each flush tries its oldest batch alone, or asks.
+A stream takes batches of all gateways up to its bound in bytes, and what it refuses waits at the gateway. A
+stream that has refused is full for us until it has fallen below half its bound, so that holding fixes does
+not flutter: meanwhile each flush tries its oldest batch alone, or asks.
 """
 
 from __future__ import annotations

@@ -11,17 +11,22 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from protocol.messages import MemberState
 from server.batches import Batch, Refusals
+from server.filling import Filling, bound_of
 from server.hub import Hub
 from server.session import Member
+from server.settings import Settings
 from server.snapshots import add_masks, add_snapshots, forget_snapshots
-from server.streams import decode_commit, stream_key
+from server.streams import decode_commit, stream_key, weight, weight_key
 from server.windows import Window
 
 UNKNOWN_AFTER_MS = 10_000
@@ -32,6 +37,8 @@ BATCHES_A_FLUSH = 256
 """Stream entries handed over in one go; the rest waits for the next flush."""
 WINDOWS_A_STEP = 512
 """Windows of all members close together: so many of them are handed over at once, and ticks go in between."""
+
+_ADD = (Path(__file__).parent / "add.lua").read_text(encoding="utf-8")
 
 logger = logging.getLogger("partyline.flusher")
 
@@ -47,13 +54,17 @@ def _is_there(member: Member) -> bool:
 class Flusher:
     """The gateway's side of the batches."""
 
-    def __init__(self, *, hub: Hub, redis: Redis, gateway_id: str) -> None:
+    def __init__(
+        self, *, hub: Hub, redis: Redis, gateway_id: str, stream_rows: int = Settings.stream_rows
+    ) -> None:
         self._hub = hub
         self._redis = redis
         self._gateway_id = gateway_id
         self._flushing = asyncio.Lock()
         self._forget: dict[int, int] = {}
         self._down = False
+        self.filling = Filling(bound_of(stream_rows))
+        self._is_cluster = isinstance(redis, RedisCluster)
 
     @asynccontextmanager
     async def quiet(self) -> AsyncIterator[None]:
@@ -77,6 +88,7 @@ class Flusher:
                     self._mark(down=False)
                 except (RedisError, OSError):
                     self._mark(down=True)
+                hub.streams_full = bool(self.filling.full)
                 hub.hold(now_ms)
                 if self._down or len(closed) < WINDOWS_A_STEP:
                     return
@@ -86,32 +98,73 @@ class Flusher:
         for window in hub.batches.refuse_finer():
             if window.member.connection is not None:
                 hub.want_ack(window.member.connection)
-        batches = hub.batches.unsent()[:BATCHES_A_FLUSH]
-        if not (batches or closed or self._forget):
+        batches = self.filling.chosen(hub.batches.unsent(), BATCHES_A_FLUSH)
+        to_ask = self.filling.to_ask(batches)
+        if not (batches or closed or to_ask or self._forget):
             return
         for session_id, revision in list(self._forget.items()):
             await forget_snapshots(self._redis, session_id, revision)
             self._forget.pop(session_id, None)
         pipeline = self._redis.pipeline(transaction=False)
-        for batch in batches:
-            pipeline.xadd(stream_key(batch.shard), {"g": self._gateway_id, "d": batch.payload()})
         there = (window.member for window in closed if _is_there(window.member) and hub.may_send())
         members = {id(member): member for member in there}.values()
-        hub.stats.snapshots += add_snapshots(pipeline, members)
+        snapshots = add_snapshots(pipeline, members)
         add_masks(pipeline, members)
-        answers = await pipeline.execute(raise_on_error=False)
-        failure: Exception | None = None
-        for batch, answer in zip(batches, answers, strict=False):
-            if isinstance(answer, Exception):  # of a cluster perhaps one node's only
-                failure = failure or answer
-                continue
-            entry_id = answer.decode()
-            hub.stats.batches += 1
-            early = hub.batches.sent(batch, entry_id, now_ms)
-            if early is not None:
-                self._settle(batch.shard, entry_id, early)
+        asked: list[tuple[int, Batch | None]] = [(batch.shard, batch) for batch in batches]
+        asked += [(shard, None) for shard in to_ask]
+        answers, failure = await self._add(pipeline, asked)
+        hub.stats.snapshots += snapshots
+        for (shard, batch), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Exception):
+                failure = answer
+                if batch is not None and isinstance(answer, OutOfMemoryError):
+                    self.filling.answered(shard, refused=True, weighs=0)
+            else:
+                self._added(shard, batch, answer, now_ms)
         if failure is not None:
             raise failure
+
+    async def _add(
+        self, pipeline: Any, asked: list[tuple[int, Batch | None]]
+    ) -> tuple[list[Any], BaseException | None]:
+        """The streams' answers, each an error if need be, and what went wrong beside them.
+
+        One way there and back. On a Cluster the shards go apart: one that cannot be reached must not hide
+        that others have taken theirs, or they would get them again at each flush.
+        """
+        if not self._is_cluster:
+            for shard, batch in asked:
+                self._queue(pipeline, shard, batch)
+            answers = await pipeline.execute(raise_on_error=False)
+            return answers[len(answers) - len(asked) :], None
+        pipelines = {shard: self._redis.pipeline(transaction=False) for shard, _ in asked}
+        for shard, batch in asked:
+            self._queue(pipelines[shard], shard, batch)
+        ways = [p.execute(raise_on_error=False) for p in (*pipelines.values(), pipeline)]
+        *said, beside = await asyncio.gather(*ways, return_exceptions=True)
+        of_shard = {
+            shard: iter(one) if isinstance(one, list) else repeat(one)
+            for shard, one in zip(pipelines, said, strict=True)
+        }
+        return [next(of_shard[shard]) for shard, _ in asked], _error(beside)
+
+    def _queue(self, pipeline: Any, shard: int, batch: Batch | None) -> None:
+        arguments: tuple[Any, ...] = (self.filling.bound,)
+        if batch is not None:
+            payload = batch.payload()
+            arguments += (self._gateway_id, weight(payload), payload)
+        pipeline.eval(_ADD, 2, stream_key(shard), weight_key(shard), *arguments)
+
+    def _added(self, shard: int, batch: Batch | None, answer: Any, now_ms: int) -> None:
+        hub = self._hub
+        entry_id, weighs = answer
+        self.filling.answered(shard, refused=batch is not None and entry_id is None, weighs=weighs)
+        if batch is None or entry_id is None:
+            return
+        hub.stats.batches += 1
+        early = hub.batches.sent(batch, entry_id.decode(), now_ms)
+        if early is not None:
+            self._settle(shard, entry_id.decode(), early)
 
     async def look_up_unknown(self) -> None:
         """Puts back what the stream has lost; what it still has is waiting for a writer."""
@@ -156,3 +209,7 @@ class Flusher:
         if down != self._down:
             self._down = down
             logger.warning("Redis is away: batches wait here" if down else "Redis is back")
+
+
+def _error(answer: Any) -> BaseException | None:
+    return answer if isinstance(answer, BaseException) else None

@@ -106,6 +106,7 @@ class Follower:
 
     async def _catch_up(self) -> None:
         self._gateway.doubt_all()
+        began_ms = self._lease.now()
         async with asyncio.timeout(LEASE_MS / 1000):
             at = await self._store.last()
         await self._gateway.reread_all()
@@ -118,6 +119,8 @@ class Follower:
                     break
                 if not await self._take(await self._store.after(self.at, block=False)):
                     return  # what was to be read is trimmed already: from the beginning, with the next beat
+        if renewal.age_ms <= self._lease.now() - began_ms:
+            return  # another server than the one that was asked first: it may not know what that one knew
         self._behind = False
         self._lease.renewed(asked_ms)
         self._gateway.live(renewal.live)

@@ -14,20 +14,24 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from db.records import SessionRow
+from server.addresses import Addresses, networks
 from server.announcer import Announcer
 from server.applying import Applier
 from server.auth import UserTokens
 from server.channels import Channels
 from server.clock import SteadyClock
+from server.clocks import boot_ms, epoch_ms, monotonic_ms
 from server.commands import Commands
 from server.control_entry import Entry
 from server.control_store import ControlStore
+from server.doors import Doors
 from server.entrance import Entrance
 from server.erasure import Erasures
 from server.flusher import Flusher
 from server.follower import Follower
 from server.hub import Hub
 from server.lease import LEASE_MS, Lease
+from server.leaving import leave
 from server.masking import MaskKey
 from server.redis_link import RedisLink
 from server.refresher import AWAY, Refresher
@@ -38,30 +42,10 @@ from server.slots import Slots, nothing
 from server.steering import Steering
 from server.streams import ACKS, commits_channel
 
-DRAIN_S = 5.0
-"""How long a stopping gateway waits for commits before it says goodbye."""
-
 ERASURES_S = 5.0
 """How often a gateway looks for erasures that were left."""
 
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
 logger = logging.getLogger("partyline.gateway")
-
-
-def epoch_ms() -> int:
-    """The wall clock, which somebody may set."""
-    return time.time_ns() // 1_000_000
-
-
-def monotonic_ms() -> int:
-    """A clock that nobody can set."""
-    return time.monotonic_ns() // 1_000_000
-
-
-def boot_ms() -> int:
-    """The clock of leases: nobody can set it, and it goes on while the machine sleeps."""
-    return time.clock_gettime_ns(_BOOT_CLOCK) // 1_000_000
 
 
 class Gateway:
@@ -82,12 +66,25 @@ class Gateway:
             backlog_rows=settings.backlog_rows,
             max_connections=settings.max_connections,
         )
+        self.doors = Doors(
+            addresses=Addresses(
+                proxies=networks(settings.trusted_proxies), unlimited=networks(settings.unlimited_addresses)
+            ),
+            per_address=settings.connections_per_address,
+            total=settings.max_connections,
+            joins_per_s=settings.joins_per_s,
+            joins_burst=settings.joins_burst,
+            clock=self.hub.clock,
+            stats=self.hub.stats,
+        )
         self.users = UserTokens(
             secret=settings.jwt_secret or None,
             jwks_url=settings.jwks_url or None,
             audience=settings.jwt_audience or None,
         )
-        self.flusher = Flusher(hub=self.hub, redis=redis, gateway_id=self.id)
+        self.flusher = Flusher(
+            hub=self.hub, redis=redis, gateway_id=self.id, stream_rows=settings.stream_rows
+        )
         self.channels.route(ACKS, lambda _, data: self.flusher.committed(data))
         self.channels.want(commits_channel(self.id))
         self.registry = Registry(hub=self.hub, pool=pool, redis=redis)
@@ -122,10 +119,14 @@ class Gateway:
             steering=self.steering,
             users=self.users,
             allow_guests=settings.allow_guests,
+            doors=self.doors,
+            max_sessions=settings.max_sessions,
         )
         self.slots = Slots(
             now_ns=time.monotonic_ns, sleep=time.sleep, after_reads=asyncio.get_running_loop().call_soon
         )
+        self.worker = 0
+        """Its number among the workers of one port, from 1; 0: it is the only one."""
         self.commands = Commands(entrance=self.entrance, steering=self.steering)
         self.hub.command = self.commands.begin
         self.slots.never_while(self.commands.running)
@@ -264,13 +265,11 @@ class Gateway:
                 _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
     async def drain(self) -> None:
-        """Hands on every window, waits a little for the commits, so that most clients get their acks."""
+        """Takes nobody in any more, hands on what it has, and sends everybody away."""
         self.commands.draining = True
-        await self.flusher.flush(everything=True)
-        deadline_ms = monotonic_ms() + int(DRAIN_S * 1000)
-        while len(self.hub.batches) and monotonic_ms() < deadline_ms:  # noqa: ASYNC110 - once in a process's life
-            await asyncio.sleep(0.05)
-        self.hub.say_acks()
+        logger.info("draining", extra={"connections": len(self.hub.connections)})
+        await leave(self.hub, self.flusher)
+        logger.info("drained", extra={"batches": len(self.hub.batches)})
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """Levels, for `/metrics`."""
@@ -281,7 +280,9 @@ class Gateway:
             "windows_unsettled": ("Windows that wait for their commit", hub.windows.unsettled),
             "batches_unsettled": ("Batches that wait for their commit", len(hub.batches)),
             "holding": ("1 while fixes are held", float(hub.holding)),
+            "streams_full": ("Shards whose stream takes no more", len(self.flusher.filling.full)),
             "lease_held": ("1 while positions may be sent", float(self.lease.held())),
+            "worker": ("Its number among the workers of one port; 0: the only one", self.worker),
         }
 
 

@@ -57,6 +57,8 @@ class Hub:
         self.connections: set[Connection] = set()
         self.holding = False
         """Whether fixes are kept out of batches, because too many wait for PostgreSQL."""
+        self.streams_full = False
+        """Whether a stream took no more when it was asked last."""
         self.command: Commander = _no_commander
         self.relay: Relaying = Alone()
         self.ticks = Ticks(self)
@@ -222,12 +224,9 @@ class Hub:
             connection.settle()
 
     def hold(self, now_ms: int) -> None:
-        """Compares the backlog with its bound; tells everybody when fixes are held, or taken again.
-
-        Taken again only below half the bound, so that it does not flutter.
-        """
+        """Tells everybody when fixes are held, or taken again: below half the bound, not to flutter."""
         bound = self._backlog_rows // 2 if self.holding else self._backlog_rows
-        holding = self.windows.unsettled >= bound
+        holding = self.windows.unsettled >= bound or self.streams_full
         if holding != self.holding:
             self.holding = holding
             self.policy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from protocol.close_codes import CloseCode
 from server.frames import PING_FIN
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 KEEPALIVE_MS = 20_000
 """A connection silent for this long is asked, and cut after as long again."""
+MESSAGE_SWEEPS = 3
+"""A message that this many looks find unfinished (40 to 60 s) ends its connection: it holds 64 KiB."""
 PING = bytes((PING_FIN, 0))
 
 
@@ -36,9 +39,16 @@ class Keepalive:
 
     def _asks(self, connection: Connection) -> bool:
         socket = connection.socket
+        if socket is not None:
+            socket.odd = 0
         if socket is None or not socket.reading:  # what we do not read we cannot miss
             return False
         heard, socket.heard = socket.heard, False
+        if socket.unfinished:
+            socket.late += 1
+            if socket.late >= MESSAGE_SWEEPS:
+                connection.fail(CloseCode.SLOW)
+                return False
         if heard:
             return False
         if connection in self._asked:

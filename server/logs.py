@@ -21,15 +21,15 @@ class _Formatter(JsonFormatter):
         return "\n".join([*frames, kind.__name__ if kind else ""])
 
 
-def set_up_logs(*, process: str, level: str) -> None:
-    """Sends everything that is logged to stderr as JSON."""
+def set_up_logs(*, process: str, level: str, worker: int = 0) -> None:
+    """Sends everything that is logged to stderr as JSON. `worker`: its number, where there are several."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         _Formatter(
             "%(levelname)s %(name)s %(message)s",
             rename_fields={"levelname": "level", "name": "logger", "message": "event"},
             timestamp="at",
-            static_fields={"process": process},
+            static_fields={"process": process} | ({"worker": worker} if worker else {}),
         )
     )
     root = logging.getLogger()

@@ -28,10 +28,12 @@ class Stats:
     __slots__ = (
         "ack_buckets",
         "ack_seconds",
+        "addresses_forgotten",
         "batches",
         "closed",
         "conflated",
         "fixes_in",
+        "joins_turned_away",
         "positions_out",
         "rejected",
         "relay_unreadable",
@@ -42,6 +44,7 @@ class Stats:
         "rows_refused",
         "snapshots",
         "ticks",
+        "turned_away",
     )
 
     def __init__(self) -> None:
@@ -59,6 +62,9 @@ class Stats:
         self.resent_batches = 0
         self.rows_committed = 0
         self.rows_refused = 0
+        self.turned_away = 0
+        self.joins_turned_away = 0
+        self.addresses_forgotten = 0
         self.ack_buckets = [0] * (len(ACK_BUCKETS_S) + 1)
         self.ack_seconds = 0.0
 
@@ -90,6 +96,17 @@ class GatewayCollector(Collector):
             ("batches_resent", "Batches handed over again because Redis lost them", stats.resent_batches),
             ("rows_committed", "Rows known to be committed", stats.rows_committed),
             ("rows_refused", "Rows the writer refused", stats.rows_refused),
+            ("connections_turned_away", "Connections beyond a limit", stats.turned_away),
+            (
+                "joins_turned_away",
+                "Joins and sessions beyond the rate of an address",
+                stats.joins_turned_away,
+            ),
+            (
+                "addresses_forgotten",
+                "Addresses that left the book of joins with a debt",
+                stats.addresses_forgotten,
+            ),
         ):
             yield CounterMetricFamily(f"partyline_{name}", text, value=value)
         rejected = CounterMetricFamily("partyline_fixes_rejected", "Fixes refused", labels=["reason"])

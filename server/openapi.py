@@ -41,8 +41,8 @@ class Call:
 
 
 _ONE = "/v1/sessions/{id}"
-_SEEN = (Kind.UNAUTHORIZED, Kind.NOT_FOUND, Kind.UNAVAILABLE)
-_STEERED = (Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT, Kind.UNAVAILABLE)
+_SEEN = (Kind.UNAUTHORIZED, Kind.NOT_FOUND, Kind.TOO_MANY, Kind.UNAVAILABLE)
+_STEERED = (Kind.FORBIDDEN, Kind.CONFLICT, *_SEEN)
 _READ = (Kind.BAD_REQUEST, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED, Kind.INVALID)
 _MILLIS = {"type": "integer", "minimum": 0}
 _MEMBER = (
@@ -56,7 +56,8 @@ CALLS = (
         "post", "/v1/sessions", "createSession",
         "Makes a session. Whoever asks is the host: a user by JWT, or a guest where guests are allowed.",
         {201: {JSON: bodies.Created}},
-        body=bodies.NewSession, bearer="optional", problems=(*_READ, Kind.UNAUTHORIZED, Kind.UNAVAILABLE),
+        body=bodies.NewSession, bearer="optional",
+        problems=(*_READ, Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.UNAVAILABLE),
     ),
     Call("get", _ONE, "showSession", "The session, for any of its members.",
          {200: {JSON: bodies.SessionView}}, problems=_SEEN),
@@ -66,7 +67,7 @@ CALLS = (
         {200: {JSON: bodies.SessionView}}, body=bodies.Change, problems=(*_READ, *_STEERED),
     ),
     Call("delete", _ONE, "endSession", "The host ends the session; ending it twice does no harm.",
-         {204: {}}, problems=(Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.UNAVAILABLE)),
+         {204: {}}, problems=(*_SEEN, Kind.FORBIDDEN)),
     Call("post", f"{_ONE}/token", "rotateToken",
          "The host makes a new invitation. The old one lets nobody in once this returns.",
          {200: {JSON: bodies.Invitation}}, problems=(Kind.BAD_REQUEST, *_STEERED)),
@@ -99,7 +100,7 @@ CALLS = (
          "Erases the bearer's user everywhere: positions, names, tokens, what only they could see. Sessions "
          "they host end. 202: a part of the server was not to be reached, and is cleared as soon as it is.",
          {200: {JSON: bodies.ErasureReceipt}, 202: {JSON: bodies.ErasureReceipt}},
-         problems=(Kind.UNAUTHORIZED, Kind.UNAVAILABLE)),
+         problems=(Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.UNAVAILABLE)),
     Call("get", "/healthz", "health", "200 as long as the process answers.", {200: {"text/plain": None}},
          bearer="none"),
     Call("get", "/readyz", "readiness", "Whether this gateway should get connections.",

@@ -44,6 +44,10 @@ class Kind(Enum):
     TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A body has at most 64 KiB.")
     UNSUPPORTED = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON as `Content-Type: application/json`.")
     INVALID = (HTTPStatus.UNPROCESSABLE_ENTITY, "A value is missing, of the wrong type or out of range.")
+    TOO_MANY = (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "There are too many calls from this address: come again after `Retry-After` seconds.",
+    )
     INTERNAL = (HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake of the server; it was logged.")
     UNAVAILABLE = (
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""How many fixes a connection may send: a token bucket, kept as one number (GCRA, ITU-T I.371).
+"""How many fixes a connection, or joins an address may send: a token bucket, one number (GCRA, ITU-T I.371).
 
 Pure; the clock is passed in, and never falls. Over the rate the gateway stops reading that socket:
 backpressure, not loss.
@@ -23,3 +23,15 @@ class TokenBucket:
         full_ms = self._full_ms = max(self._full_ms, now_ms) + fixes * self._each_ms
         debt_ms = full_ms - now_ms - self._burst_ms
         return debt_ms / 1000 if debt_ms > 0 else 0.0
+
+    def wait(self, now_ms: int) -> float:
+        """For how many seconds there is no token; takes none."""
+        lacking_ms = max(self._full_ms, now_ms) + self._each_ms - now_ms - self._burst_ms
+        return lacking_ms / 1000 if lacking_ms > 0 else 0.0
+
+    def take(self, now_ms: int) -> float:
+        """Takes one token where there is one (0.0); else none, and says how long there is none."""
+        wait_s = self.wait(now_ms)
+        if wait_s == 0:
+            self._full_ms = max(self._full_ms, now_ms) + self._each_ms
+        return wait_s

@@ -1,7 +1,8 @@
 -- A gateway asks for its lease, and says how far in the control stream it is (G3).
 -- KEYS: the control stream, the set of gateways, what server this is, the gateway's lease.
 -- ARGV: the gateway, its place, the lease in ms, 1 if it never let its lease go.
--- Answers: granted (1 or 0), the stream's last id, the gateways that have a lease.
+-- Answers: granted (1 or 0), the stream's last id, the gateways that have a lease, for how many ms this server has
+-- been asked for leases.
 local place, lease_ms = ARGV[2], tonumber(ARGV[3])
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -45,4 +46,5 @@ if granted == 1 then
 end
 -- The lease counts from now, so by this time the keys of these are gone.
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 10 * lease_ms)
-return {granted, last, redis.call('ZRANGEBYSCORE', KEYS[2], now, '+inf')}
+local age = now - tonumber(redis.call('HGET', KEYS[3], 'since'))
+return {granted, last, redis.call('ZRANGEBYSCORE', KEYS[2], now, '+inf'), age}

@@ -8,7 +8,8 @@ cell changes. Everything is decided about the *moved* place: the fix less a *shi
 up to 3/8 of a side either way), drawn from the keyed hash once for a person and side. So all that is ever
 shown is a function of place minus shift: whoever averages over crossings, walks, joins or years gets
 that difference better and better, and the place no better than the shift, which is uniform (median
-error 3/16 of a side along each axis). A threshold drawn anew for each crossing would average out.
+error 3/16 of a side along each axis). A threshold drawn anew for each crossing would average out. The
+shifts of the five sides are nested: parties of several sides tell what the finest of them tells.
 
 A cell is held until the moved place is 1/8 of a side past its edge, which starts a *crossing*; back
 inside the cell ends it. The crossing's delay (0 to 300 s) is drawn by keyed hash for that one crossing.
@@ -85,6 +86,22 @@ class MaskKey:
         """The user's grid."""
         return Grid(*origin(self._secret, user_id))
 
+    def shift(self, user_id: int, side: int) -> tuple[float, float]:
+        """A user's shift at a side: metres north and east, each uniform up to `SHIFT` sides either way.
+
+        A side's shift is the next finer one's and a step of half the reach, to the one side or the other by
+        keyed hash: uniform again, and whoever knows both shifted places has learned the step alone.
+        """
+        finest = SIDES[0]
+        north, east, _, _ = self.draw(b"partyline.shift", user_id, finest)
+        north_m, east_m = (2 * north - 1) * SHIFT * finest, (2 * east - 1) * SHIFT * finest
+        for coarser in SIDES[1 : SIDES.index(side) + 1]:
+            north, east, _, _ = self.draw(b"partyline.shift", user_id, coarser)
+            step_m = SHIFT * coarser / 2
+            north_m += math.copysign(step_m, north - 0.5)
+            east_m += math.copysign(step_m, east - 0.5)
+        return north_m, east_m
+
     def draw(self, person: bytes, *about: int) -> tuple[float, float, float, float]:
         """Four numbers in [0, 1) that depend on the secret, the purpose and the integers alone."""
         text = b"".join(number.to_bytes(16, "big", signed=True) for number in about)
@@ -121,8 +138,7 @@ class RoughMask:
         self._key = key
         self._user = user_id
         self._grid = grid
-        north, east, _, _ = key.draw(b"partyline.shift", user_id, side)
-        self._shift_m = ((2 * north - 1) * SHIFT * side, (2 * east - 1) * SHIFT * side)
+        self._shift_m = key.shift(user_id, side)
         self._hold_m = HOLD * side
         self._cells: list[Cell] = []
         """The cells that were shown, oldest first; `_beats` says from when. Both hold `HISTORY` at most."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from server.addresses import networks
 from server.redis_url import FORMS, RedisUrlError, read_redis_url
 
 PREFIX = "PARTYLINE_"
@@ -50,7 +51,20 @@ class Settings:
     """How a new database cuts positions into days; `auto`: a hypertable where TimescaleDB is loaded."""
     backlog_rows: int = 200_000
     """Rows a gateway keeps waiting for PostgreSQL before it holds."""
+    stream_rows: int = 1_000_000
+    """Rows that may wait in Redis for the writers, those of all gateways together, before gateways hold."""
     max_connections: int = 20_000
+    max_sessions: int = 10_000
+    """Sessions that a gateway keeps in memory; joins of further ones are told to come again."""
+    connections_per_address: int = 500
+    """Many phones stand behind one address; IPv6 counts by /64."""
+    joins_per_s: int = 20
+    """Joins, new sessions and bad bearers a second of one address, on the long run."""
+    joins_burst: int = 200
+    trusted_proxies: str = ""
+    """Addresses and networks whose `X-Forwarded-For` is believed, separated by commas; empty: nobody's."""
+    unlimited_addresses: str = ""
+    """Addresses and networks that no limit by address holds for, separated by commas."""
     flush_ms: int = 500
     """How often closed windows go to Redis."""
     log_level: str = "INFO"
@@ -68,7 +82,12 @@ _RANGES = {
     "ttl_hours": (1, 24 * 365),
     "keeper_interval_s": (1, 86_400),
     "backlog_rows": (100, 50_000_000),
+    "stream_rows": (10_000, 50_000_000),
     "max_connections": (1, 1_000_000),
+    "max_sessions": (1, 1_000_000),
+    "connections_per_address": (1, 1_000_000),
+    "joins_per_s": (1, 100_000),
+    "joins_burst": (1, 1_000_000),
     "flush_ms": (50, 5_000),
 }
 _WORDS = {
@@ -123,6 +142,8 @@ _FORMS = {
     "public_url": "https://host",
     "jwks_url": "https://host/path",
     "jwt_secret": "32 characters or more",
+    "trusted_proxies": "10.0.0.5, 10.1.0.0/16, 2001:db8::/48",
+    "unlimited_addresses": "10.0.0.5, 10.1.0.0/16, 2001:db8::/48",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
     "partitions": "auto, hypertable or native",
 }
@@ -165,4 +186,14 @@ def _well_formed(name: str, text: str) -> bool:
         return len(text) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in text)
     if name == "jwt_secret":
         return len(text) >= 32
+    if name in ("trusted_proxies", "unlimited_addresses"):
+        return _are_networks(text)
     return text in _WORDS.get(name, (text,))
+
+
+def _are_networks(text: str) -> bool:
+    try:
+        networks(text)
+    except ValueError:  # also for a network with bits beyond its mask
+        return False
+    return True

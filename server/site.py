@@ -54,6 +54,13 @@ def site_routes(gateway: Gateway) -> list[Route]:
         ),
         Route("/docs", _text(docs_page(described), "text/html")),
         *(Route(f"/docs/{name}", _text(text, "application/yaml")) for name, text in described.items()),
+        *health_routes(gateway),
+    ]
+
+
+def health_routes(gateway: Gateway) -> list[Route]:
+    """Health and metrics: all that there is at a metrics port."""
+    return [
         Route("/healthz", _text("ok\n", "text/plain")),
         Route("/readyz", _Ready(gateway).answer),
         Route("/metrics", _Metrics(gateway).answer),

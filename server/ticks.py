@@ -69,7 +69,7 @@ class Ticks:
         if not self._hub.may_send() or session.withheld:
             self.want(session, now_ms + session.options.tick_ms)
             return
-        if session.here and now_ms >= session.publish_ms:
+        if session.here and now_ms // SLOT_MS >= session.publish_ms // SLOT_MS:
             self._hub.relay.show(session, session.here)
             session.here.clear()
             session.frame_ms = now_ms + SETTLE_MS

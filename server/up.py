@@ -7,13 +7,10 @@ It only starts and stops: what runs is the same as anywhere else.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import secrets
-import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -23,14 +20,13 @@ from urllib.parse import quote, urlsplit
 
 from db import backfill, migrate
 from db.embedded.stack import Stack
+from server.children import command, ending_with_us, stop
 
 READY_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 15.0
 DEMO_WALKERS = 5
+LOOPBACK = "127.0.0.0/8, ::1"
+"""A crowd that tests this machine comes from one address."""
 _ROLES = ("gateway", "writer", "keeper")
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str], None]
 
@@ -52,14 +48,18 @@ class Up:
         say: Say,
         partitions: str | None = None,
         redis_url: str = "",
+        workers: int = 1,
     ) -> None:
-        """`partitions`: as `db.migrate.upgrade` takes it. `redis_url`: of another Redis than the stack's."""
+        """`partitions`: as `db.migrate.upgrade` takes it. `redis_url`: of another Redis than the stack's.
+        `workers`: of the gateway.
+        """
         self.data_dir = data_dir
         self._host = host
         self._port = port
         self._demo = demo
         self._partitions = partitions
         self._redis_url = redis_url
+        self._workers = workers
         self._say = say
         self.stack = Stack(data_dir, say=say)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -116,10 +116,9 @@ class Up:
 
     def stop(self) -> None:
         """Stops everything, in the order that loses nothing: walkers, gateway, writer, keeper, servers."""
-        for name in ("walk", "gateway", "writer", "keeper"):
-            process = self.processes.pop(name, None)
-            if process is not None:
-                _stop(process)
+        for role in ("walk", "gateway", "writer", "keeper"):
+            for name in [name for name in self.processes if _role_of(name) == role]:
+                stop(self.processes.pop(name))
         if self._ours:
             self._ours = False
             self._endpoints.unlink(missing_ok=True)
@@ -135,26 +134,32 @@ class Up:
             backfill.run(url, name)
 
     def start_process(self, name: str, *arguments: str) -> None:
-        """Starts `gateway`, `writer`, `keeper` or `walk` as a process with a log file of its own."""
-        if name == "gateway":
-            arguments = ("--host", self._host, "--port", str(self._port))
+        """Starts `gateway`, `writer`, `keeper` or `walk` as a process with a log file of its own.
+
+        A further one is named after its role, as `gateway-2` or `writer-2`.
+        """
+        role = _role_of(name)
+        if role == "gateway" and not arguments:
+            where = ("--host", self._host, "--port", str(self._port))
+            arguments = (*where, "--workers", str(self._workers))
         environment = dict(os.environ)
         environment.pop("PARTYLINE_DATA_DIR", None)
         environment |= {
             "PARTYLINE_REDIS_URL": self.redis_url,
             "PARTYLINE_MASK_KEY": self._secrets.get("mask_key"),
+            "PARTYLINE_UNLIMITED_ADDRESSES": os.environ.get("PARTYLINE_UNLIMITED_ADDRESSES", LOOPBACK),
             "PARTYLINE_ALLOW_GUESTS": os.environ.get("PARTYLINE_ALLOW_GUESTS", "1"),
-            "PARTYLINE_DATABASE_URL": self._url_of(name) if name in _ROLES else "",
+            "PARTYLINE_DATABASE_URL": self._url_of(role) if role in _ROLES else "",
         }
         with self._log_path(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "server.cli", name, *arguments],
+                command(role, *arguments),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches `up` alone, which stops them in order
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call of libc, which takes no lock
+                preexec_fn=ending_with_us(),  # noqa: PLW1509 - see there
             )
 
     def _url_of(self, role: str) -> str:
@@ -200,6 +205,10 @@ class Up:
         _write_private(self._endpoints, json.dumps(endpoints))
 
 
+def _role_of(name: str) -> str:
+    return name.partition("-")[0]
+
+
 class _Secrets:
     """Passwords and keys of this data directory, made once, kept at mode 0600."""
 
@@ -223,19 +232,3 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     partial.replace(path)
-
-
-def _end_with_parent() -> None:
-    """In the child: a killed `up` stops it too, or it would hold the port for ever."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

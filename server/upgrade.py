@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from protocol.limits import MAX_FRAME_BYTES
 from server.peer import Peer
 from server.slots import Slots
 from server.websocket import WebSocket
 
 
 def websocket_factory(
-    peer: Callable[[], Peer], *, slots: Slots, subprotocols: Sequence[str], origins: frozenset[str]
+    peer: Callable[[], Peer],
+    *,
+    slots: Slots,
+    subprotocols: Sequence[str],
+    origins: frozenset[str],
+    max_message_bytes: int = MAX_FRAME_BYTES,
 ) -> Callable[..., WebSocket]:
     """What `uvicorn.Config(ws=…)` takes: makes one `WebSocket` a connection."""
 
@@ -27,6 +33,7 @@ def websocket_factory(
             connections=server_state.connections,
             subprotocols=subprotocols,
             origins=origins,
+            max_message_bytes=max_message_bytes,
         )
 
     return make

@@ -1,7 +1,8 @@
 """What an error of a commit says: of the entry (poison), of the connection (lost), or of the servers (away).
 
-What nobody foresaw is the entry's: a writer that ends over it would leave it to the next one, and so on. To put
-a good entry aside loses nothing, since nobody was told of it: its gateway finds it missing and sends it again.
+What nobody foresaw is the entry's: a writer that ends over it would leave it to the next one, and so on. To
+put a good entry aside loses nothing, since nobody was told of it: its gateway finds it missing and sends it
+again.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from websockets.speedups import apply_mask
 
 from protocol.close_codes import CloseCode
 from protocol.limits import MAX_FRAME_BYTES
+from server.doors import Doors
 from server.frames import BINARY_FIN, CONTROL_BYTES, MASKED, PING_FIN, PONG_FIN, TEXT_FIN, frame_size
 from server.handshake import Handshake, quiet
 from server.peer import NOBODY, Peer
@@ -26,28 +27,17 @@ CLOSE_TIMEOUT_S = 3.0
 """How long the other side has to answer a close frame, or to take its last bytes."""
 WRITE_HIGH_WATER_BYTES = 16 * 1024
 """Unsent bytes at which a connection counts as slow: a few frames, beside the kernel's own buffer."""
+ODD_BOUND = 1_000
+"""Control frames and fragments between two sweeps of the keepalive: they cost more than their bytes."""
 
 
 class WebSocket(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_connections",
-        "_data_byte",
-        "_fragments",
-        "_handshake",
-        "_need",
-        "_peer",
-        "_skip",
-        "_slots",
-        "_tail",
-        "_timer",
-        "_transport",
-        "_writable",
-        "_ws",
-        "heard",
-        "open",
-        "reading",
+        *("_connections", "_data_byte", "_fragments", "_handshake", "_max_message_bytes", "_need"),
+        *("_peer", "_skip", "_slots", "_tail", "_timer", "_transport", "_writable", "_ws"),
+        *("address", "doors", "heard", "late", "odd", "open", "reading"),
     )
 
     def __init__(
@@ -58,8 +48,11 @@ class WebSocket(asyncio.Protocol):
         connections: set[Any],
         subprotocols: Sequence[str],
         origins: frozenset[str] = frozenset(),
+        max_message_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
+        """`max_message_bytes`: of one message, whole or in fragments; more closes with `TOO_LARGE`."""
         self._peer = peer
+        self._max_message_bytes = max_message_bytes
         self._slots = slots
         self._connections = connections
         self._transport: asyncio.Transport | None = None
@@ -79,6 +72,11 @@ class WebSocket(asyncio.Protocol):
         """Whether data frames may be written."""
         self.heard = True
         """Set by any byte received; the keepalive sweep clears it."""
+        self.odd = self.late = 0
+        """Odd frames since the last sweep, which clears it; sweeps that saw the present message begun."""
+        self.doors: Doors | None = None
+        self.address: str | None = None
+        """What it counts for in the book of `doors`; `None`: not limited."""
 
     # --- what the peer calls --------------------------------------------------------------------
 
@@ -86,6 +84,11 @@ class WebSocket(asyncio.Protocol):
         """Writes a prepared frame; nothing when the connection is not open."""
         if self.open:
             self._transport.write(frame)  # type: ignore[union-attr]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a message has begun to come."""
+        return bool(self._tail) or self._fragments is not None
 
     @property
     def unsent_bytes(self) -> int:
@@ -104,7 +107,7 @@ class WebSocket(asyncio.Protocol):
             return
         self.reading = True
         self._transport.resume_reading()
-        self._need = 0
+        self._need = self.late = 0
         self.data_received(b"")
 
     def close(self, code: int, reason: str = "") -> None:
@@ -154,6 +157,8 @@ class WebSocket(asyncio.Protocol):
         pos = self._consume(data)
         if pos < len(data):
             self._tail += data[pos:]
+            if pos and self._fragments is None:
+                self.late = 0
 
     def _consume(self, data: bytes) -> int:
         """Handles whole frames; returns how far it came."""
@@ -164,7 +169,7 @@ class WebSocket(asyncio.Protocol):
                 self._need = header
                 return pos
             stop = pos + header + length
-            if length > MAX_FRAME_BYTES:
+            if length > self._max_message_bytes:
                 self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
                 self._skip = max(0, stop - end)
                 pos = min(stop, end)
@@ -188,6 +193,8 @@ class WebSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._peer_gone()
         self._connections.discard(self)
+        if self.doors is not None:
+            self.doors.leave(self.address)
         if self._timer is not None:
             self._timer.cancel()
         self._tail.clear()
@@ -230,6 +237,9 @@ class WebSocket(asyncio.Protocol):
 
     def _odd(self, frame: bytes) -> bool:
         """A whole frame that is not the ordinary one. False: nothing after it counts."""
+        self.odd += 1
+        if self.odd > ODD_BOUND and self.open:
+            self.close(CloseCode.RATE, CloseCode.RATE.reason)
         if self.open and frame[0] == PING_FIN and MASKED <= frame[1] <= MASKED + CONTROL_BYTES:
             if self._writable:  # a pong to who does not read would wait without bound
                 pong = bytes((PONG_FIN, frame[1] - MASKED))
@@ -251,10 +261,10 @@ class WebSocket(asyncio.Protocol):
             if (frame.opcode is Opcode.TEXT) != (self._data_byte == TEXT_FIN):
                 self.close(CloseCode.BAD_FRAME, CloseCode.BAD_FRAME.reason)
                 return
-            self._fragments = bytearray()
+            self._fragments, self.late = bytearray(), 0
         elif frame.opcode is not Opcode.CONT or self._fragments is None:
             return
-        if len(self._fragments) + len(frame.data) > MAX_FRAME_BYTES:
+        if len(self._fragments) + len(frame.data) > self._max_message_bytes:
             self.close(CloseCode.TOO_LARGE, CloseCode.TOO_LARGE.reason)
             return
         self._fragments += frame.data

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import signal
+import socket
 from collections.abc import Callable, Iterable
 
 import uvloop
@@ -19,6 +22,9 @@ from server.redis_link import connect_redis
 from server.settings import Settings, require
 from server.writer import Writer
 
+_LEVELS = ("_seconds", "_waiting", "dead_letters")
+"""How the names of gauges end; all others are counters."""
+
 Counts = Callable[[], dict[str, tuple[str, float]]]
 
 
@@ -29,7 +35,7 @@ class _CountsCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         for name, (text, value) in self._counts().items():
-            kind = GaugeMetricFamily if name.endswith("_seconds") else CounterMetricFamily
+            kind = GaugeMetricFamily if name.endswith(_LEVELS) else CounterMetricFamily
             yield kind(f"partyline_{self._prefix}_{name}", text, value=value)
 
 
@@ -70,6 +76,9 @@ async def _write(settings: Settings, name: str, metrics_port: int | None) -> Non
                 "rows": ("Rows inserted", stats.rows),
                 "rows_refused": ("Rows refused", stats.refused),
                 "entries_dead": ("Entries put aside", stats.dead),
+                "claims": ("Times that entries of another writer were taken over", stats.claims),
+                "entries_waiting": ("Entries in all streams", stats.waiting),
+                "dead_letters": ("Entries that lie aside in Redis", stats.dead_letters),
                 "failures": ("Rounds that failed and are tried again", stats.failures),
             },
         )
@@ -103,10 +112,15 @@ async def _keep(settings: Settings, metrics_port: int | None) -> None:
         await pool.close()
 
 
-def run_writer(settings: Settings, *, name: str, metrics_port: int | None) -> None:
+def own_name() -> str:
+    """A writer's name that no other has, also where hosts and process ids are alike, as in containers."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def run_writer(settings: Settings, *, name: str | None, metrics_port: int | None) -> None:
     """The writer's process."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_write(settings, name, metrics_port))
+        runner.run(_write(settings, name or own_name(), metrics_port))
 
 
 def run_keeper(settings: Settings, *, metrics_port: int | None) -> None:

@@ -1,9 +1,9 @@
 """The writer: batches from Redis into PostgreSQL. Commit, then acknowledge, then tell the gateways.
 
-Any number of writers work beside each other. Each reads every shard by its own; entries stay pending under its
-name until their rows are committed, so a writer that dies loses nothing: after any failure it begins with what
-is pending, and what another writer has left is taken over. Rows come packed for COPY; this module never looks
-at them, and PostgreSQL decides which of them are refused.
+Any number of writers work beside each other. Each reads every shard by its own; entries stay pending under
+its name until their rows are committed, so a writer that dies loses nothing: after any failure it begins
+with what is pending, and what another writer has left is taken over. Rows come packed for COPY; this module
+never looks at them, and PostgreSQL decides which of them are refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import asyncpg
 from redis.asyncio import Redis
@@ -63,11 +64,14 @@ class Writer:
         """Shards whose entries are being committed."""
         self._claimed: set[int] = set()
         """Shards in which something was taken over that is not read yet."""
+        self._most: dict[int, int] = {}
+        """Shards whose last commit cost the connection, and how many entries the next may have: PostgreSQL
+        may be away for a while each time."""
         self._away: set[int] = set()
         self.stats = WriterStats()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; the rounds under way are finished first, and we leave where nothing is pending."""
+        """Until `stop` is set: rounds under way are finished, and groups left where nothing is pending."""
         if stop.is_set():
             return
         shards = [asyncio.ensure_future(self._run_shard(shard, stop)) for shard in range(SHARDS)]
@@ -137,8 +141,10 @@ class Writer:
     async def _take(self, shard: int, entries: Sequence[Entry]) -> None:
         """Stores what has rows. Of what has none nobody is told: nothing of it was committed (G1)."""
         with_rows = [entry for entry in entries if b"d" in entry[1]]
-        if with_rows:
-            await self._write(shard, with_rows)
+        most = self._most.get(shard, len(entries))
+        for first in range(0, len(with_rows), most):
+            await self._write(shard, with_rows[first : first + most])
+        self._most.pop(shard, None)
         deleted = [entry_id for entry_id, fields in entries if not fields]
         if deleted:
             await self._consumers[shard].forget(deleted)
@@ -157,6 +163,8 @@ class Writer:
                 found = Verdict.AWAY if isinstance(error, _NoConnection) else verdict(error)
                 if found is Verdict.AWAY:
                     raise
+                if found is Verdict.LOST:
+                    self._most[shard] = max(len(entries) // 16, 1)
                 if len(entries) == 1:
                     if found is Verdict.POISON or self._suspects.lost((shard, entries[0][0])):
                         await self._bury(shard, entries[0], type(error).__name__)
@@ -202,10 +210,8 @@ class Writer:
         """Says that we live, takes over what others left, tidies up, counts."""
         turn = 0
         while not stop.is_set():
-            try:
+            with suppress(*AWAY):  # the shards say so
                 await self._care_once(tidy=turn % TIDY_EVERY == 0)
-            except AWAY:
-                pass  # the shards say so
             turn += 1
             try:
                 await asyncio.wait_for(stop.wait(), CARE_S)

@@ -21,9 +21,12 @@ MAY_IMPORT = {
 }
 PURE_SERVER = (
     "acks",
+    "addresses",
     "admission",
     "batches",
     "connection",
+    "doors",
+    "filling",
     "frames",
     "grid",
     "handshake",

@@ -1,4 +1,4 @@
-"""An embedded Redis with a replica, and three Sentinels that make it the master when the first one dies."""
+"""An embedded Redis with replicas, and three Sentinels that make one of them the master when it dies."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from db.embedded.redis_group import RedisGroup, distinct_ports, tell
 from db.embedded.server import Redis
 
 MASTER = "partyline"
+REPLICAS = 2
 SENTINELS = 3
 DOWN_AFTER_MS = 1_000
 
 REPLICATED_SETTINGS = """\
 masterauth {password}
 repl-diskless-sync-delay 0
+# A master that is cut off must not go on giving leases.
+min-replicas-to-write 1
+min-replicas-max-lag 2
 """
 
 SENTINEL_SETTINGS = """\
@@ -32,7 +36,7 @@ sentinel failover-timeout {master} 3000
 
 
 class ReplicatedServer(Redis):
-    """The first master, or its replica; what it is later the Sentinels decide."""
+    """The first master, or a replica of it; what it is later the Sentinels decide."""
 
     name = "A Redis behind Sentinels"
     master_port = 0
@@ -67,11 +71,11 @@ class SentinelServer(Redis):
 
 
 class RedisSentinels(RedisGroup):
-    """See the module. `pair`: the master and the replica of the start."""
+    """See the module. `replicated`: the first master and its replicas."""
 
     def __init__(self, data_dir: Path, *, say: Callable[[str], None] = tell) -> None:
         super().__init__(data_dir, say=say)
-        self.pair: list[ReplicatedServer] = []
+        self.replicated: list[ReplicatedServer] = []
         self.sentinels: list[SentinelServer] = []
 
     @property
@@ -85,26 +89,27 @@ class RedisSentinels(RedisGroup):
         sentinel = next(one for one in self.sentinels if one.running)
         with sentinel.client() as client:
             _, port = client.sentinel_get_master_addr_by_name(MASTER)
-        return next(one for one in self.pair if one.port == port)
+        return next(one for one in self.replicated if one.port == port)
 
     def made(self, inside: Enclosure) -> Sequence[Redis]:
-        first, second, *others = distinct_ports(2 + SENTINELS)
+        first, *others = distinct_ports(1 + REPLICAS + SENTINELS)
 
         def log(name: str) -> Path:
             return self.data_dir / f"{name}.log"
 
-        self.pair = [
+        self.replicated = [
             ReplicatedServer(inside, port=port, password=self.password, log=log(f"redis-{port}"))
-            for port in (first, second)
+            for port in (first, *others[:REPLICAS])
         ]
-        self.pair[1].master_port = first
+        for replica in self.replicated[1:]:
+            replica.master_port = first
         self.sentinels = [
             SentinelServer(inside, port=port, password=self.password, log=log(f"sentinel-{port}"))
-            for port in others
+            for port in others[REPLICAS:]
         ]
         for sentinel in self.sentinels:
             sentinel.master_port = first
-        servers: list[Redis] = [*self.pair, *self.sentinels]
+        servers: list[Redis] = [*self.replicated, *self.sentinels]
         for server in servers:
             server.file = f"redis-{server.port}.conf"
         return servers
@@ -113,9 +118,12 @@ class RedisSentinels(RedisGroup):
         """They find each other through the master."""
 
     def formed(self) -> bool:
+        with self.master.client() as client:
+            if not client.info("replication").get("min_slaves_good_slaves"):
+                return False
         return all(self._knows_all(sentinel) for sentinel in self.sentinels if sentinel.running)
 
     def _knows_all(self, sentinel: SentinelServer) -> bool:
         with sentinel.client() as client:
             known = client.info("sentinel")["master0"]
-        return (known["status"], known["slaves"], known["sentinels"]) == ("ok", 1, SENTINELS)
+        return (known["status"], known["slaves"], known["sentinels"]) == ("ok", REPLICAS, SENTINELS)

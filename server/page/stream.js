@@ -3,6 +3,7 @@
 
 const BACKOFF_LOW_MS = 250;
 const BACKOFF_HIGH_MS = 30_000;
+const AWAY_HIGH_MS = 500; // the first wait after a goodbye (4000), which the server spreads itself
 const STEADY_MS = 10_000; // a connection that lived this long starts the backoff anew
 const MAX_HELD = 10_000; // fixes kept; when full, the oldest is lost, so that the newest is not
 const MAX_FIXES = 500; // fixes in one message
@@ -104,6 +105,7 @@ export class Stream {
   }
 
   cut(code) {
+    const told = code === 4000 && this.live;
     this.socket = null;
     this.live = false;
     if (this.over) return;
@@ -112,9 +114,9 @@ export class Stream {
       this.closed(code, null);
       return;
     }
-    if (Date.now() - this.openedAt >= STEADY_MS) this.tries = 0;
+    if (told || Date.now() - this.openedAt >= STEADY_MS) this.tries = 0;
     const bound = Math.min(BACKOFF_HIGH_MS, 4 * BACKOFF_LOW_MS * 2 ** Math.min(this.tries++, 16));
-    const wait = BACKOFF_LOW_MS + Math.random() * (bound - BACKOFF_LOW_MS);
+    const wait = told ? Math.random() * AWAY_HIGH_MS : BACKOFF_LOW_MS + Math.random() * (bound - BACKOFF_LOW_MS);
     this.timer = setTimeout(() => this.open(), wait);
     this.closed(code, wait);
   }

@@ -134,6 +134,7 @@ class Fleet:
                     database=to_database,
                     PARTYLINE_MASK_KEY=mask_key,
                     PARTYLINE_ALLOW_GUESTS="1",
+                    PARTYLINE_UNLIMITED_ADDRESSES="127.0.0.0/8,::1",
                 )
             )
         for number in range(self._writers):

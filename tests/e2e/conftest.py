@@ -7,8 +7,9 @@ import socket
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import asyncpg
 import pytest
@@ -57,7 +58,21 @@ def own_up(tmp_path: Path) -> Iterator[Up]:
     running.stop()
 
 
-def http(up: Up, method: str, path: str, body: object = None, token: str = "") -> tuple[int, Any]:
+class Served(Protocol):
+    """A gateway: an `Up`, or one of several."""
+
+    @property
+    def http(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class GatewayAt:
+    """One of several gateways."""
+
+    http: str
+
+
+def http(up: Served, method: str, path: str, body: object = None, token: str = "") -> tuple[int, Any]:
     request = urllib.request.Request(up.http + path, method=method)
     data = None
     if body is not None:
@@ -74,7 +89,7 @@ def http(up: Up, method: str, path: str, body: object = None, token: str = "") -
             return error.code, json.loads(error.read() or b"null")
 
 
-def new_session(up: Up, precision: str = "exact", **options: object) -> Any:
+def new_session(up: Served, precision: str = "exact", **options: object) -> Any:
     body = {"display_name": "Host", "precision": precision, "options": {"tick_ms": 250, **options}}
     status, answer = http(up, "POST", "/v1/sessions", body)
     assert status == 201, answer
@@ -94,7 +109,7 @@ class Phone:
         self._seq = 0
 
     @classmethod
-    async def open(cls, up: Up, subprotocol: str = "partyline.v1.json", **extra: Any) -> Phone:
+    async def open(cls, up: Served, subprotocol: str = "partyline.v1.json", **extra: Any) -> Phone:
         url = up.http.replace("http", "ws") + "/v1/stream"
         return cls(
             await connect(
@@ -109,14 +124,14 @@ class Phone:
         )
 
     @classmethod
-    async def join(cls, up: Up, token: str, name: str = "Ana", **more: object) -> Phone:
+    async def join(cls, up: Served, token: str, name: str = "Ana", **more: object) -> Phone:
         phone = await cls.open(up)
         await phone.say(t="join", token=token, name=name, **more)
         phone.welcome = await phone.until("welcome")
         return phone
 
     @classmethod
-    async def resume(cls, up: Up, member_token: str) -> Phone:
+    async def resume(cls, up: Served, member_token: str) -> Phone:
         phone = await cls.open(up)
         await phone.say(t="resume", token=member_token)
         phone.welcome = await phone.until("welcome")

@@ -30,7 +30,7 @@ from db.revision import NEEDED_REVISION
 from load_tests.run.notes import Run
 from server.up import Up
 from tests.db.ttl_column import BEFORE, CONTRACT, EXPAND, OLD_SESSIONS, SWITCH
-from tests.e2e.conftest import Phone, free_port, http, new_session, now_ms
+from tests.e2e.conftest import GatewayAt, Phone, free_port, http, new_session, now_ms
 from tests.e2e.lock_waits import LIMIT_S, LockWaits
 
 ROOT = Path(__file__).parents[2]
@@ -189,6 +189,24 @@ async def a_party_works(up: Up) -> None:
     await phone.close()
 
 
+async def one_party_on_both(old: Up, new: GatewayAt) -> None:
+    """A member on each, the host now here and now there: each reads what the other has written."""
+    session = new_session(old, ttl_hours=30)
+    path, token = f"/v1/sessions/{session['session']}", session["host"]["member_token"]
+    ana = await Phone.join(old, session["sharable_token"], "Ana")
+    bo = await Phone.join(new, session["sharable_token"], "Bo")
+    for hours, here, there in ((20, new, old), (10, old, new)):
+        for phone in (ana, bo):
+            await phone.acked(await phone.fix(37.5, 127.0))
+        assert http(here, "PATCH", path, {"options": {"ttl_hours": hours}}, token)[0] == 200
+        _, answer = http(there, "GET", path, token=token)
+        assert answer["options"]["ttl_hours"] == hours
+        _, track = http(there, "GET", f"{path}/track", token=token)
+        assert len(track["features"]) == 2
+    await ana.close()
+    await bo.close()
+
+
 def start_crowd(up: Up, folder: Path) -> subprocess.Popen[str]:
     scenario = folder / "crowd.toml"
     scenario.write_text(SCENARIO)
@@ -234,7 +252,16 @@ async def test_a_column_takes_the_place_of_a_key_while_a_crowd_streams(live: Liv
         assert f"at revision {SWITCH}; {CONTRACT} takes away what an older Partyline uses" in said
         await a_party_works(live)  # the old code reads its key, the new functions read the column
 
-        live.code = ROOT  # deploy
+        live.code = ROOT  # deploy: the new gateway beside the old one, while somebody migrates once more
+        port = free_port()
+        live.start_process("gateway-2", "--port", str(port))
+        beside = GatewayAt(f"http://127.0.0.1:{port}")
+        while "lease is held" not in (live.data_dir / "gateway-2.log").read_text():
+            assert live.processes["gateway-2"].poll() is None
+            await asyncio.sleep(0.05)
+        migrating = asyncio.create_task(asyncio.to_thread(partyline, live, "migrate"))
+        await one_party_on_both(live, beside)
+        assert f"at revision {SWITCH} already" in await migrating
         live.restart("writer", "keeper")
         await a_party_works(live)  # old gateway, new writer
         hosts.gateway_away.set()
@@ -258,7 +285,7 @@ async def test_a_column_takes_the_place_of_a_key_while_a_crowd_streams(live: Liv
     assert set(hosts.answers) == {201}, hosts.answers
     closes = {code for tally in run.tallies for code in tally.closes}
     assert "4000 going_away" in closes  # the phones were there when the gateway went, and came back
-    for name in ("gateway", "writer", "keeper"):
+    for name in ("gateway", "gateway-2", "writer", "keeper"):
         log = (live.data_dir / f"{name}.log").read_text()
         assert '"level": "ERROR"' not in log, log
         assert "Traceback" not in log, log

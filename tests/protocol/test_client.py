@@ -281,6 +281,25 @@ def test_a_steady_connection_starts_the_backoff_again_and_a_short_one_does_not()
     assert bound(session, 60.0) == short[0]
 
 
+def test_after_a_goodbye_the_first_wait_is_short_and_only_for_who_was_in() -> None:
+    def waits(session: ClientSession, code: int, *, enters: bool) -> tuple[float, float]:
+        session.connect(0.0)
+        if enters:
+            session.receive(JSON.encode(welcome()))
+        verdict = session.closed(code, 0.1, 1.0)
+        assert isinstance(verdict, Reconnect)
+        return verdict.after_s, verdict.bound_s
+
+    session = phone()
+    away = int(CloseCode.GOING_AWAY)
+    for _ in range(3):  # one gateway after the other is restarted
+        assert waits(session, away, enters=True) == (0.5, 0.5)
+    refused = [waits(session, away, enters=False)[1] for _ in range(3)]
+    assert refused == [2.0, 4.0, 8.0]
+    assert waits(session, 1006, enters=True)[1] == 16.0
+    assert waits(session, away, enters=True) == (0.5, 0.5)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_the_wire_cannot_carry_is_refused_here(bad: float) -> None:
     session = live()

@@ -85,6 +85,10 @@ class RecordingSocket:
     heard: bool = True
     pings: int = 0
     unsent_bytes: int = 0
+    address: str | None = None
+    odd: int = 0
+    late: int = 0
+    unfinished: bool = False
 
     def write(self, frame: bytes) -> None:
         if frame == PING:

@@ -101,7 +101,6 @@ def test_servers_that_do_not_answer(migrated_database: str, redis_url: str) -> N
         {"database_url": "postgresql://u:a-wrong-secret@127.0.0.1:99999/x"},
         {"database_url": wrong_password(migrated_database)},
         {"redis_url": "redis://:a-wrong-secret@127.0.0.1:1/0"},
-        {"redis_url": "redis://:a-wrong-secret@127.0.0.1:99999/0"},
         {"redis_url": wrong_password(redis_url)},
     ):
         (bad,) = [
@@ -110,6 +109,12 @@ def test_servers_that_do_not_answer(migrated_database: str, redis_url: str) -> N
         assert bad.startswith(f"PARTYLINE_{next(iter(settings)).upper()}: ")
         assert "is the server up, and the URL right?" in bad
         assert "secret" not in bad
+
+
+@pytest.mark.parametrize("url", ["redis://:a-wrong-secret@127.0.0.1:99999/0", "redis+cluster://:secret@a:1,"])
+def test_a_url_that_is_none(url: str) -> None:
+    (bad,) = [text for text, good in findings(redis_url=url).items() if "REDIS" in text and not good]
+    assert "must" in bad and "secret" not in bad
 
 
 def test_without_urls_it_says_whether_up_can_build_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from server.announcer import Unconfirmed
 from server.batches import Batch, Refusals
 from server.flusher import BATCHES_A_FLUSH
 from server.snapshots import key, mask_key, read_snapshots
-from server.streams import commits_channel, encode_commit, stream_key
+from server.streams import ACKS, commits_channel, encode_commit, stream_key
 from server.windows import WindowState
 from server.writer import Writer
 from tests.server.lives import (
@@ -65,13 +65,11 @@ class hearing:
         self._life = life
 
     async def __aenter__(self) -> None:
-        self._task = asyncio.ensure_future(self._life.gateway.channels.run())
-        channel = commits_channel(self._life.gateway.id)
-
-        async def subscribed() -> bool:
-            return bool((await self._life.redis.pubsub_numsub(channel))[0][1])
-
-        await eventually(subscribed)
+        joined: list[str] = []
+        channels, flusher = self._life.gateway.channels, self._life.flusher
+        channels.route(ACKS, lambda _, data: flusher.committed(data), joined.append)
+        self._task = asyncio.ensure_future(channels.run())
+        await eventually(lambda: joined)
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()

@@ -26,7 +26,6 @@ from tests.server.lives import (
     roles_of,
     running,
     said,
-    welcome,
 )
 
 
@@ -133,25 +132,6 @@ async def test_reading_stops_during_a_command_and_goes_on_after(life: Life) -> N
     await sending
     assert ana.reading
     assert member_of(ana).allowed is Precision.ROUGH
-
-
-async def test_a_draining_gateway_hands_everything_on_and_takes_nobody_in(
-    life: Life, writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hosted = await life.host()
-    ana = await life.join(hosted)
-    token = welcome(ana).member_token
-    life.fix(ana, 1, now_ms())
-    async with life.gateway.running(), running(writer.run):
-        await life.gateway.drain()
-        assert wire.Ack(seq=1) in ana.said()
-        late = await life.resume(token)
-        assert late.closed_with == CloseCode.GOING_AWAY
-        assert ana.closed_with is None
-    monkeypatch.setattr("server.gateway.DRAIN_S", 0.1)
-    life.fix(ana, 2, now_ms() + 10_000)
-    await life.gateway.drain()  # nobody commits: it waits no longer than it may
-    assert len(life.hub.batches) == 1
 
 
 async def test_a_gateway_needs_its_settings(role_url: Any, redis_url: str) -> None:

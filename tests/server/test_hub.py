@@ -18,7 +18,7 @@ from protocol.messages import Ack, MemberState, Policy, Positions, Reject, Rejec
 from protocol.options import Options
 from protocol.precision import Precision
 from server.hub import SESSION_IDLE_MS, Hub
-from server.keepalive import KEEPALIVE_MS
+from server.keepalive import KEEPALIVE_MS, MESSAGE_SWEEPS
 from server.slots import SLOT_MS
 from server.windows import WindowState
 from tests.server.parties import KEY, NOW, Clock, Party, RecordingSocket, make_session
@@ -334,3 +334,24 @@ def test_a_hub_without_a_commander_says_so() -> None:
     hub.sessions[1] = make_session()
     with pytest.raises(RuntimeError, match="commander"):
         hub.command(None, None, None)  # type: ignore[arg-type]
+
+
+def test_a_message_that_never_ends_ends_its_connection() -> None:
+    party = Party()
+    _, socket = party.enter()
+    socket.unfinished = True
+    for _ in range(MESSAGE_SWEEPS):
+        assert socket.closed_with is None
+        socket.heard = True
+        party.later(KEEPALIVE_MS)
+    assert socket.closed_with == CloseCode.SLOW
+
+
+def test_messages_that_end_may_go_on_for_ever() -> None:
+    party = Party()
+    _, socket = party.enter()
+    for _ in range(10):
+        socket.unfinished, socket.late, socket.heard, socket.odd = True, 0, True, 500
+        party.later(KEEPALIVE_MS)
+        assert socket.odd == 0
+    assert socket.closed_with is None

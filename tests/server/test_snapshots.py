@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from protocol import messages as wire
 from protocol.precision import Precision
 from server.masking import UserMasks, mask
+from server.redis_link import connect_redis
 from server.snapshots import (
     EXPIRY_S,
     add_masks,
@@ -26,10 +27,10 @@ from tests.server.parties import KEY, NOW, make_member, make_session, position
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
+async def redis(any_redis_url: str) -> AsyncIterator[Redis]:
+    link = connect_redis(any_redis_url)
+    yield link.client
+    await link.aclose()
 
 
 async def test_what_is_shown_comes_back_as_it_was(redis: Redis) -> None:

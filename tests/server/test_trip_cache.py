@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from db.context import context_hash
 from db.pool import Pool, connect
 from server import trip_cache as module
+from server.redis_link import connect_redis
 from server.trip_cache import TripCache, TripCacheUnavailable, key
 from tests.server.lives import Closed, now_ms
 
@@ -35,10 +36,10 @@ async def pool(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
+async def redis(any_redis_url: str) -> AsyncIterator[Redis]:
+    link = connect_redis(any_redis_url)
+    yield link.client
+    await link.aclose()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from server.handshake import PATH
 from server.keepalive import PING
 from server.slots import Slots
 from server.upgrade import websocket_factory
-from server.websocket import WRITE_HIGH_WATER_BYTES, WebSocket
+from server.websocket import ODD_BOUND, WRITE_HIGH_WATER_BYTES, WebSocket
 
 SUBPROTOCOLS = (SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON)
 FRIEND = "https://friend.example"
@@ -371,6 +371,67 @@ def test_fragments_that_grow_too_large_are_refused(gateway: Gateway) -> None:
     with gateway.raw() as sock:
         sock.sendall(masked(b"x" * 40_000, fin=False) + masked(b"x" * 40_000, Opcode.CONT, fin=False))
         assert close_code(sock) == 4506
+
+
+@pytest.mark.parametrize(
+    ("first", "flood"),
+    [
+        (b"", masked(b"", Opcode.PING)),
+        (b"", masked(b"", Opcode.PONG)),
+        (masked(b"", fin=False), masked(b"", Opcode.CONT, fin=False)),
+        (masked(b"x", fin=False), masked(b"x", Opcode.CONT, fin=False)),
+        (b"", masked(b"x", fin=False) + masked(b"y", Opcode.CONT)),
+    ],
+    ids=["pings", "pongs", "empty fragments", "tiny fragments", "messages in fragments"],
+)
+def test_frames_that_cost_more_than_their_bytes_have_a_bound(
+    gateway: Gateway, first: bytes, flood: bytes
+) -> None:
+    with gateway.connect() as other, gateway.raw() as sock:
+        peer = gateway.peers[-1]
+        sock.sendall(first + flood * (ODD_BOUND // 2 - 1))
+        sock.sendall(masked(b"", Opcode.PING))
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(flood * (ODD_BOUND + 10))
+        assert close_code(sock) == 4002
+        assert closed_by_server(sock)
+        until(lambda: peer.gone == 1)
+        other.send("fine")
+        assert other.recv(10) == "fine"
+
+
+def test_a_message_under_way_is_seen_and_one_that_ended_begins_anew(gateway: Gateway) -> None:
+    """What the keepalive looks at: `late` counts its sweeps, and is for one message."""
+    with gateway.raw() as sock:
+        ours = gateway.peers[-1].socket
+        assert ours is not None
+
+        def sweep() -> int:
+            ours.late += 1
+            return ours.late
+
+        frame = masked(b"x" * 100)
+        assert not gateway.call(lambda: ours.unfinished)
+        sock.sendall(frame[:50])
+        until(lambda: gateway.call(lambda: ours.unfinished))
+        assert gateway.call(sweep) == 1
+        sock.sendall(frame[50:60])
+        until(lambda: gateway.call(lambda: len(ours._tail)) == 60)
+        assert gateway.call(sweep) == 2, "bytes prolong nothing"
+        sock.sendall(frame[60:] + frame[:50])
+        assert read_frame(sock)[1] == b"x" * 100
+        until(lambda: gateway.call(lambda: ours.unfinished))
+        assert gateway.call(sweep) == 1, "another message"
+        sock.sendall(frame[50:] + masked(b"a", fin=False))
+        assert read_frame(sock)[1] == b"x" * 100
+        until(lambda: gateway.call(lambda: ours._fragments is not None))
+        assert gateway.call(sweep) == 1
+        sock.sendall(masked(b"b", Opcode.CONT, fin=False) + masked(b"c", Opcode.CONT, fin=False)[:3])
+        until(lambda: gateway.call(lambda: len(ours._tail)) == 3)
+        assert gateway.call(sweep) == 2, "fragments prolong nothing"
+        sock.sendall(masked(b"c", Opcode.CONT, fin=False)[3:] + masked(b"", Opcode.CONT))
+        assert read_frame(sock)[1][:2] == b"ab"
+        assert not gateway.call(lambda: ours.unfinished)
 
 
 @pytest.mark.parametrize(

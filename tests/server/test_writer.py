@@ -19,48 +19,21 @@ from db.pool import DatabaseUnavailable, connect
 from db.positions import pack_row
 from db.retention import make_partitions_ahead
 from protocol.precision import Precision
-from server.streams import GROUP, commits_channel, dead_key, decode_commit, stream_key
+from server.streams import GROUP, commits_channel, dead_key, stream_key
 from server.writer import Writer
 from tests.conftest import NATIVE
-from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, now_ms, roles_of, running
-
-GATEWAY = "0123456789abcdef"
-
-
-def start_of(ago_windows: int = 2) -> int:
-    return (now_ms() // 5000 - ago_windows) * 5000
-
-
-def row(hosted: Hosted, start: int, lat: float = 37.5, precision: str = "exact") -> bytes:
-    return pack_row(hosted.id, hosted.host_user_id, start, 250, lat, 127.0, 5.0, precision)
-
-
-async def put(redis: Redis, hosted: Hosted, *rows: bytes, gateway: str = GATEWAY) -> str:
-    return await put_bytes(redis, shard_of(hosted.id), b"".join(rows), gateway)
-
-
-async def put_bytes(redis: Redis, shard: int, data: bytes, gateway: str = GATEWAY) -> str:
-    entry: bytes = await redis.xadd(stream_key(shard), {"g": gateway, "d": data})
-    return entry.decode()
-
-
-class Told:
-    """What a gateway hears."""
-
-    def __init__(self, pubsub: Any) -> None:
-        self._pubsub = pubsub
-        self.heard: list[tuple[int, str, list[Any]]] = []
-
-    async def next(self) -> tuple[int, str, list[Any]]:
-        message = None
-        async with asyncio.timeout(15):
-            while message is None:
-                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
-        self.heard.append(decode_commit(message["data"]))
-        return self.heard[-1]
-
-    async def nothing(self) -> bool:
-        return await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0.3) is None
+from tests.server.entries import (
+    GATEWAY,
+    Told,
+    join_all,
+    left_in,
+    put,
+    put_bytes,
+    row,
+    start_of,
+    windows,
+)
+from tests.server.lives import Closed, Hosted, Life, a_life, a_writer, eventually, roles_of, running
 
 
 @pytest.fixture(autouse=True)
@@ -75,21 +48,6 @@ async def told(life: Life) -> AsyncIterator[Told]:
     async with life.redis.pubsub() as pubsub:
         await pubsub.subscribe(commits_channel(GATEWAY))
         yield Told(pubsub)
-
-
-async def windows(superuser: asyncpg.Connection, hosted: Hosted) -> list[int]:
-    found = await superuser.fetch(
-        "SELECT (extract(epoch FROM recorded_at) * 1000)::bigint AS start FROM party_positions "
-        "WHERE session_id = $1 ORDER BY 1",
-        hosted.id,
-    )
-    return [record["start"] for record in found]
-
-
-async def left_in(redis: Redis, shard: int) -> tuple[int, int]:
-    """(entries, pending entries) of a stream."""
-    key = stream_key(shard)
-    return await redis.xlen(key), (await redis.xpending(key, GROUP))["pending"]
 
 
 async def test_an_entry_becomes_rows_and_then_its_gateway_is_told(
@@ -190,7 +148,7 @@ async def test_a_shard_that_fails_takes_no_other_with_it(
     life: Life, writer: Writer, told: Told, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, other = await two_shards(life)
-    commit, failures = writer._commit, [ConnectionResetError()]
+    commit, failures = writer._commit, [asyncpg.DiskFullError()]
 
     async def fail_once(shard: int, payloads: list[bytes]) -> Any:
         if shard == shard_of(failing.id) and failures:
@@ -266,9 +224,9 @@ async def test_poison_entries_are_put_aside_and_hold_up_nobody(
     assert await windows(superuser, hosted) == sorted(good.values())
     assert await left_in(life.redis, shard) == (0, 0)
     assert writer.stats.failures == 0
-    assert [dead for _, dead in await life.redis.xrange(dead_key(shard))] == [
-        {b"g": GATEWAY.encode(), b"d": data} for data in bad
-    ]
+    put_aside = [dead for _, dead in await life.redis.xrange(dead_key(shard))]
+    assert all(dead.pop(b"why").decode().isidentifier() for dead in put_aside)
+    assert put_aside == [{b"g": GATEWAY.encode(), b"d": data} for data in bad]
     assert 0 < await life.redis.ttl(dead_key(shard)) <= 86_400
 
 
@@ -286,7 +244,7 @@ async def test_a_pending_entry_that_was_deleted_is_not_told_as_committed(
     """G1: nothing of it is in PostgreSQL, so its gateway must find it missing and hand it over again."""
     hosted = await life.host()
     key = stream_key(shard_of(hosted.id))
-    await writer._make_groups()
+    await join_all(life.redis)
     gone = await put(life.redis, hosted, row(hosted, start_of(3)))
     kept = await put(life.redis, hosted, row(hosted, start_of(2)))
     await life.redis.xreadgroup(GROUP, "w", {key: ">"})
@@ -387,9 +345,10 @@ async def test_a_writer_under_another_name_takes_over_what_a_dead_one_left(
 ) -> None:
     """A container gets a new name each time; what its predecessor had read must not wait for ever."""
     hosted = await life.host()
-    monkeypatch.setattr("server.writer.CLAIM_IDLE_MS", 200)
-    async with a_writer(role_url("writer"), redis_url, "first") as first:
-        await first._make_groups()
+    monkeypatch.setattr("server.consumer.CLAIM_IDLE_MS", 200)
+    monkeypatch.setattr("server.writer.CARE_S", 0.1)
+    async with a_writer(role_url("writer"), redis_url, "first"):
+        await join_all(life.redis)
         entry = await put(life.redis, hosted, row(hosted, start_of()))
         await life.redis.xreadgroup(GROUP, "first", {stream_key(shard_of(hosted.id)): ">"})
     async with a_writer(role_url("writer"), redis_url, "second") as second, running(second.run):

@@ -1,0 +1,5 @@
+"""Fixtures of `tests/server/lives.py`."""
+
+from tests.server.lives import party_database
+
+__all__ = ["party_database"]
