@@ -217,10 +217,12 @@ def start_crowd(up: Up, folder: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    said = []
     for line in process.stdout or ():
         if line.startswith("playing"):
             return process
-    raise AssertionError("the crowd did not start")
+        said.append(line)
+    raise AssertionError(f"the crowd did not start: {''.join(said)}")
 
 
 def end_crowd(process: subprocess.Popen[str], folder: Path) -> Run:
@@ -357,6 +359,7 @@ CHANGED = {
         (" - 'ttl_hours', $7)", ")"),
         (" - 'ttl_hours', ttl_hours = $3,", ","),
     ],
+    "db/queries/current.sql": [("options, ttl_hours, revision", "options, revision")],
     "db/records.py": [
         (
             'msgspec.structs.replace(_decode_options(record["options"]), ttl_hours=record["ttl_hours"])',
