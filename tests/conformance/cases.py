@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 
 from kosoku import FailureError, run_fuzzingclient
@@ -27,4 +28,5 @@ async def verdicts(url: str, include: str, exclude: str) -> dict[str, tuple[str,
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(verdicts(*sys.argv[1:4]))))  # noqa: T201
+    print(json.dumps(asyncio.run(verdicts(*sys.argv[1:4]))), flush=True)  # noqa: T201
+    os._exit(0)  # on a busy machine kosoku's threads may abort an interpreter that ends in order

@@ -1,8 +1,9 @@
 """The gateway's WebSocket class under uvicorn, with a peer that says everything back. Run as a process:
 
-    python -m tests.conformance.echo_server KIND MAX_MESSAGE_BYTES
+    python -m tests.conformance.echo_server KIND MAX_MESSAGE_BYTES ODD_BOUND
 
-KIND is `text` or `binary`: a connection of ours carries one of them. Prints its port, once it listens.
+KIND is `text` or `binary`: a connection of ours carries one of them. ODD_BOUND: control frames and fragments of a
+connection, which no sweep forgets here. Prints its port, once it listens.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import uvicorn
 import uvloop
 
 from protocol.limits import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from server import websocket
 from server.frames import data_frame
 from server.slots import Slots
 from server.upgrade import websocket_factory
-from server.websocket import WebSocket
 
 INVALID_DATA = 1007
 
@@ -31,9 +32,9 @@ class Echo:
 
     def __init__(self, text: bool) -> None:
         self._text = text
-        self._socket: WebSocket | None = None
+        self._socket: websocket.WebSocket | None = None
 
-    def opened(self, socket: WebSocket, subprotocol: str | None, bearer: str) -> bool:
+    def opened(self, socket: websocket.WebSocket, subprotocol: str | None, bearer: str) -> bool:
         self._socket = socket
         return self._text
 
@@ -97,4 +98,5 @@ async def serve(kind: str, max_message_bytes: int) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)  # asyncio's tracebacks go to stderr
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        websocket.ODD_BOUND = int(sys.argv[3])
         runner.run(serve(sys.argv[1], int(sys.argv[2])))
