@@ -35,7 +35,7 @@ from tests.server.parties import RecordingSocket
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("PARTYLINE_TEST_MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("PARTYLINE_TEST_MODEL_EXAMPLES", "15"))
 STEPS = int(os.environ.get("PARTYLINE_TEST_MODEL_STEPS", "30"))
 TICK_MS = 250
 EXACT, ROUGH, PRIVATE = Precision
