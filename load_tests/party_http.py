@@ -86,8 +86,9 @@ class CallFailed(Exception):
 class PartyHttp:
     """Calls to one or several gateways, a few at once; `at` counts through the gateways, round and round.
 
-    No connection is kept: one that a gateway closed just when it was used again was lost to httpx' pool (seen on
-    uvloop), and after as many as the pool has, no call went out any more. A context: all is closed at its end.
+    No connection is kept: one that a gateway closed just when it was used again was lost to httpx' pool (seen
+    on uvloop), and after as many as the pool has, no call went out any more. A context: all is closed at its
+    end.
     """
 
     def __init__(self, bases: Sequence[str]) -> None:
