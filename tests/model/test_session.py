@@ -192,7 +192,7 @@ class SessionMachine(RuleBasedStateMachine):
 
             self.run(lost())
 
-    @rule(which=anybody, count=st.integers(1, 3), then_s=st.sampled_from([0.3, 0.02]))
+    @rule(which=anybody, count=st.integers(1, 3), then_s=st.sampled_from([0.4, 0.02]))
     def walk(self, which: int, count: int, then_s: float) -> None:
         if found := self.there(which):
             one, life, socket = found
