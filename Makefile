@@ -8,8 +8,9 @@ STAMP := $(VENV)/.installed
 up: install
 	$(VENV)/bin/partyline up
 
+# Two at a time, each with servers of its own; the slow ones one after the other, because they load the machine.
 test: install lint
-	$(VENV)/bin/pytest -m "not slow"
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: install
 	$(VENV)/bin/pytest -m slow
@@ -17,8 +18,9 @@ test-slow: install
 # The same suite on native partitions, without the tests that touch no database. MARKS=slow for the slow ones.
 MARKS ?= not slow
 TESTS ?=
+AT_ONCE ?= 2
 test-native: install
-	PARTYLINE_TEST_PARTITIONS=native $(VENV)/bin/pytest -m "$(MARKS)" $(TESTS)
+	PARTYLINE_TEST_PARTITIONS=native $(VENV)/bin/pytest -n $(AT_ONCE) --dist loadfile -m "$(MARKS)" $(TESTS)
 
 lint: install
 	$(VENV)/bin/ruff check .

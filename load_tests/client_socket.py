@@ -116,7 +116,7 @@ class ClientSocket(asyncio.Protocol):
             head = bytes((_TEXT if text else _BINARY, 0xFF)) + length.to_bytes(8, "big")
         key = token_bytes(4)
         self._idle = False
-        self._transport.write(head + key + apply_mask(payload, key))  # type: ignore[union-attr]
+        self._write(head + key + apply_mask(payload, key))
 
     def close(self, code: int) -> None:
         """Start the closing handshake; `lost` follows. Idempotent."""
@@ -274,7 +274,14 @@ class ClientSocket(asyncio.Protocol):
         for chunk in self._ws.data_to_send():
             if chunk and self._transport is not None and not self._transport.is_closing():
                 self._idle = False
-                self._transport.write(chunk)
+                self._write(chunk)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._transport.write(data)  # type: ignore[union-attr]
+        except RuntimeError:  # seen on uvloop under load: a closed handle that nobody was told of
+            self.open = False
+            asyncio.get_running_loop().call_soon(self.connection_lost, None)
 
     def _keep_open(self) -> None:
         if self.open:

@@ -143,7 +143,8 @@ class PartyHttp:
         url = f"{self._bases[at % len(self._bases)]}/v1/sessions/{party.session}"
         try:
             answer = await self._client.request(method, url, content=body, headers=headers, timeout=STEER_S)
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError):
+            # RuntimeError: uvloop's word, past httpx, for a kept connection that was closed a moment ago
             raise CallFailed(None) from None
         if not answer.is_success:
             raise CallFailed(answer.status_code)

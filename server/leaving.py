@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 COMMITS_S = 1.5
 """How long commits are waited for, so that most clients get their acks."""
-SPREAD_S = 5.0
+SPREAD_S = 6.0
 """From the first goodbye to the last, at most: so that thousands do not come back in one instant."""
-GOODBYES_A_S = 200
+GOODBYES_A_S = 100
 """As many as others let in without a queue; more a second only when `SPREAD_S` would not do."""
 STEP_S = 0.025
 HANDED_ON_S = 1.0

@@ -154,6 +154,8 @@ def redis_url(stack: Stack | NamedServers) -> str:
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """A Redis Cluster of three masters for the whole run. Who kills a node has a cluster of their own."""
     with RedisCluster(tmp_path_factory.mktemp("cluster") / "redis") as cluster:
+        for node in cluster.nodes:  # for tests that look for bytes in it
+            node.ask("CONFIG", "SET", "rdbcompression", "no")
         yield cluster
 
 

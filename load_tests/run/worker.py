@@ -35,6 +35,8 @@ from load_tests.run.lines import (
 )
 from load_tests.run.part import Part
 
+OURS = Path(__file__).parents[1]
+
 
 def say(message: FromWorker) -> None:
     """One line to the parent; without a parent there is nobody to tell."""
@@ -120,11 +122,12 @@ class Worker:
 
 
 def where(mistake: BaseException | None) -> str:
-    """The kind of a mistake and its place in our code, without any value."""
+    """The kind of a mistake and its place in our code (or where it came from), without any value."""
     if mistake is None:
         return "unknown"
     frames = traceback.extract_tb(mistake.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(OURS)] or frames
+    place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     return f"{type(mistake).__name__}{place}"
 
 

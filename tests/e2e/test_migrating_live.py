@@ -128,14 +128,18 @@ def ask(up: Up, statement: str, *values: object) -> list[tuple[object, ...]]:
 
 
 def long_report(up: Up) -> threading.Thread:
-    """Somebody who holds the table for three seconds, as readers do."""
+    """Somebody who holds the table, as readers do, until two seconds after somebody began to wait for it."""
     reading = threading.Event()
 
     def read() -> None:
         with psycopg.connect(up.stack.database_url, application_name="a report") as connection:
             connection.execute("SELECT count(*) FROM party_sessions")
             reading.set()
-            time.sleep(3)
+            waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{MIGRATOR}' AND wait_event_type = 'Lock'"
+            last = time.monotonic() + 30
+            while time.monotonic() < last and not ask(up, waits):  # its process may be slow to start
+                time.sleep(0.02)
+            time.sleep(2)
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -217,10 +221,12 @@ def start_crowd(up: Up, folder: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    said = []
     for line in process.stdout or ():
         if line.startswith("playing"):
             return process
-    raise AssertionError("the crowd did not start")
+        said.append(line)
+    raise AssertionError(f"the crowd did not start: {''.join(said)}")
 
 
 def end_crowd(process: subprocess.Popen[str], folder: Path) -> Run:
@@ -357,6 +363,7 @@ CHANGED = {
         (" - 'ttl_hours', $7)", ")"),
         (" - 'ttl_hours', ttl_hours = $3,", ","),
     ],
+    "db/queries/current.sql": [("options, ttl_hours, revision", "options, revision")],
     "db/records.py": [
         (
             'msgspec.structs.replace(_decode_options(record["options"]), ttl_hours=record["ttl_hours"])',

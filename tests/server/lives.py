@@ -198,10 +198,15 @@ async def writer(role_url: Callable[[str], str], redis_url: str) -> AsyncIterato
         yield writer
 
 
+_LONG_SERVED = """
+local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+return redis.call('HSET', KEYS[1], 'server', server, 'since', '0')
+"""
+
+
 async def long_served(redis: Any) -> None:
     """This Redis is not new: no gateway of the time before may still have a lease, and nobody waits for it."""
-    server = (await redis.info("server"))["run_id"]
-    await redis.hset(SERVED, mapping={"server": server, "since": "0"})
+    await redis.eval(_LONG_SERVED, 1, SERVED)  # of a Cluster, the node that has the key
 
 
 @asynccontextmanager

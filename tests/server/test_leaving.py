@@ -77,7 +77,7 @@ async def test_the_goodbyes_are_spread_and_until_then_everybody_is_in_the_party(
     life = await live(max_connections=1_000)
     hosted = await life.host(max_members=500, tick_ms=250)
     phones = [await life.join(hosted, f"Phone {number}") for number in range(20)]
-    silent = [life.open() for _ in range(60)]
+    silent = [life.open() for _ in range(30)]
     seen: set[int] = set()
     async with life.gateway.running():
         draining = asyncio.create_task(life.gateway.drain())

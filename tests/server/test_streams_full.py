@@ -83,6 +83,7 @@ async def test_the_bound_is_reached_and_left(
 
     # The first gateway dies with what it holds. The phone sends everything again.
     again = await second.resume(token)
+    again.said()
     for seq in range(1, sent + 1):
         second.fix(again, seq, start + seq * 5000)
         if seq % 50 == 0:
@@ -136,6 +137,7 @@ async def test_a_full_shard_holds_back_no_other_shard_s_batches(life: Life) -> N
 async def test_a_redis_without_memory_holds(life: Life) -> None:
     hosted = await life.host()
     phone = await life.join(hosted)
+    phone.said()
     life.fix(phone, 1, begin())
     before = str((await life.redis.config_get("maxmemory"))["maxmemory"])
     try:
@@ -168,6 +170,7 @@ async def test_a_database_that_takes_no_rows_fills_the_streams_and_then_holds(
     hosted = await life.host()
     start = begin()
     phone = await life.join(hosted)
+    phone.said()
     cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'partyline_writer'"
     async with running(writer.run):
         try:
