@@ -44,8 +44,7 @@ class Ticks:
     def soon(self, session: Session, now_ms: int) -> None:
         """Another gateway has shown something: it goes out with a frame that is due, or its own."""
         if session.frame_ms <= now_ms:
-            session.frame_ms = now_ms + SETTLE_MS
-            self._put(session, session.frame_ms)
+            self._want_frame(session, now_ms)
 
     def repeat(self, session: Session, tick: int) -> None:
         """What changed in `tick` or later is due again: somebody could not be given it."""
@@ -65,15 +64,26 @@ class Ticks:
     def _put(self, session: Session, due_ms: int) -> None:
         self._due.setdefault(due_ms // SLOT_MS, []).append(session)
 
+    def _want_frame(self, session: Session, now_ms: int) -> None:
+        """At the beginning of a slot: what comes in that slot after the frame needs another one."""
+        session.frame_ms = (now_ms + SETTLE_MS) // SLOT_MS * SLOT_MS
+        self._put(session, session.frame_ms)
+
+    def _hold_back(self, session: Session, now_ms: int) -> None:
+        """Comes again a tick later, once, however much comes due meanwhile."""
+        session.waiting = True
+        if session.again_ms // SLOT_MS <= now_ms // SLOT_MS:
+            session.again_ms = now_ms + session.options.tick_ms
+            self._put(session, session.again_ms)
+
     def _tick(self, session: Session, now_ms: int) -> None:
         if not self._hub.may_send() or session.withheld:
-            self.want(session, now_ms + session.options.tick_ms)
+            self._hold_back(session, now_ms)
             return
         if session.here and now_ms // SLOT_MS >= session.publish_ms // SLOT_MS:
             self._hub.relay.show(session, session.here)
             session.here.clear()
-            session.frame_ms = now_ms + SETTLE_MS
-            self._put(session, session.frame_ms)
+            self._want_frame(session, now_ms)
             return
         self._send(session, now_ms)
         if session.here:
