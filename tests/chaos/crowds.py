@@ -76,6 +76,10 @@ class Crowd:
             if line.startswith("playing"):
                 self._playing.set()
 
+    def assert_playing(self) -> None:
+        """It has not ended before its time."""
+        assert self._process.poll() is None, self.said
+
     @property
     def said(self) -> str:
         return "".join(self._said)

@@ -1,7 +1,7 @@
 """Faults one after another, in random order at random instants, under a crowd with the audit on (G1 to G4).
 
     PARTYLINE_CHAOS_SEED=7 pytest tests/chaos/test_faults.py      the same faults again
-    PARTYLINE_TEST_CHAOS=full                                     1,000 phones, 60 faults
+    PARTYLINE_TEST_CHAOS=full                                     1,000 phones, 52 faults
 
 The account must be clean: every acked fix in its row, nothing finer than allowed, nothing held, nothing lost.
 """
@@ -20,7 +20,7 @@ from tests.chaos.fleet import Fleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
 
-MEMBERS, FAULTS = (1_000, 60) if FULL else (60, 5)
+MEMBERS, FAULTS = (1_000, 52) if FULL else (60, 5)
 DISK_MB = 1_500 if FULL else 400
 
 
@@ -41,9 +41,10 @@ def test_faults_at_random_under_a_crowd(tmp_path: Path, seed: int, kind: str) ->
         if not disk:
             typer.echo("nobody may mount here: PostgreSQL's disk is not filled, it is read-only instead")
         with Crowd(fleet, members=MEMBERS, seed=seed) as crowd:
-            for fault in drawn(seed, FAULTS, [*harms, *disk]):
+            for fault in drawn(seed, FAULTS, [*harms, *disk], peace_s=1.0):
                 typer.echo(fault)
                 fault.inject(fleet)
+                crowd.assert_playing()
             run = crowd.ended()
         typer.echo(crowd.said)
         assert_clean(run, crowd.said)

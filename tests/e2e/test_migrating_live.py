@@ -128,14 +128,18 @@ def ask(up: Up, statement: str, *values: object) -> list[tuple[object, ...]]:
 
 
 def long_report(up: Up) -> threading.Thread:
-    """Somebody who holds the table for three seconds, as readers do."""
+    """Somebody who holds the table, as readers do, until two seconds after somebody began to wait for it."""
     reading = threading.Event()
 
     def read() -> None:
         with psycopg.connect(up.stack.database_url, application_name="a report") as connection:
             connection.execute("SELECT count(*) FROM party_sessions")
             reading.set()
-            time.sleep(3)
+            waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{MIGRATOR}' AND wait_event_type = 'Lock'"
+            last = time.monotonic() + 30
+            while time.monotonic() < last and not ask(up, waits):  # its process may be slow to start
+                time.sleep(0.02)
+            time.sleep(2)
 
     thread = threading.Thread(target=read)
     thread.start()

@@ -49,6 +49,7 @@ async def judge(on_the_way: Travellers, database_url: str, *logs: Path) -> None:
     assert sum(len(one.acked) for one in on_the_way.all) > 5 * len(on_the_way.all)
     assert all(one.session.account.lost == 0 for one in on_the_way.all)
     assert max(measured.without) <= AWAY_S
+    assert max(measured.offline, default=0) <= AWAY_S, "shown offline to the others"
     assert measured.closes[4000] >= len(on_the_way.all)
     for log in logs:
         text = log.read_text()
