@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 2 * SLOT_MS
 """What the frame of a shared session waits for the others."""
+NEVER_MS = 2**62
+"""A publishing that has no time yet."""
 _SPREAD = 7919
 """A prime: sessions have their moments all over the tick."""
 
@@ -83,11 +85,15 @@ class Ticks:
         if session.here and now_ms // SLOT_MS >= session.publish_ms // SLOT_MS:
             self._hub.relay.show(session, session.here)
             session.here.clear()
+            session.publish_ms = NEVER_MS
             self._want_frame(session, now_ms)
             return
         self._send(session, now_ms)
         if session.here:
-            session.waiting = True  # what is to be published has its time in the list already
+            if session.publish_ms == NEVER_MS:  # it came after the others of its tick were published
+                self.want(session, now_ms)
+            else:
+                session.waiting = True  # the time when it is published is in the list already
 
     def _send(self, session: Session, now_ms: int) -> None:
         tick = session.tick
