@@ -84,12 +84,16 @@ class CallFailed(Exception):
 
 
 class PartyHttp:
-    """Calls to one or several gateways over a few connections that stay open; `at` counts through the
-    gateways, round and round. A context: they are closed at its end."""
+    """Calls to one or several gateways, a few at once; `at` counts through the gateways, round and round.
+
+    No connection is kept: one that a gateway closed just when it was used again was lost to httpx' pool (seen
+    on uvloop), and after as many as the pool has, no call went out any more. A context: all is closed at its
+    end.
+    """
 
     def __init__(self, bases: Sequence[str]) -> None:
         self._bases = bases
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=0)
         self._client = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False, limits=limits)
 
     async def __aenter__(self) -> Self:
@@ -144,7 +148,7 @@ class PartyHttp:
         try:
             answer = await self._client.request(method, url, content=body, headers=headers, timeout=STEER_S)
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError):
-            # RuntimeError: uvloop's word, past httpx, for a kept connection that was closed a moment ago
+            # RuntimeError: uvloop's word, past httpx, for a connection that was closed a moment ago
             raise CallFailed(None) from None
         if not answer.is_success:
             raise CallFailed(answer.status_code)
