@@ -225,9 +225,11 @@ class Gateway:
 
     async def hold(self, row: SessionRow) -> None:
         """A live session is on this gateway, and who is connected to others is known, if they answer."""
-        if row.status != "live" or row.id in self.hub.sessions:
+        if row.status != "live":
             return
-        with suppress(LookupError, TimeoutError):
+        if row.id not in self.hub.sessions and len(self.hub.sessions) >= self.settings.max_sessions:
+            return
+        with suppress(LookupError):
             async with self.registry.lock(row.id):
                 session = await self.registry.load(row.id)
             await self.relay.answered(session)

@@ -96,6 +96,7 @@ class Hub:
         member = connection.member
         if member is not None and member.connection is connection:
             member.connection = None
+            self.relay.moved(member)
             self.announce_moved(member.session, self.clock())
 
     def attach(self, connection: Connection, member: Member, now_ms: int) -> None:
@@ -106,8 +107,9 @@ class Hub:
         connection.entered(member)
         if older is not None:
             older.close(CloseCode.REPLACED)
-        member.since_ms = now_ms
-        member.session.elsewhere.pop(member.number, None)
+        there = member.session.elsewhere.pop(member.number, None)
+        # The newest connection counts, also when that gateway's clock is ahead of ours.
+        member.since_ms = now_ms if there is None else max(now_ms, there.since_ms + 1)
         member.state = member.state_at(now_ms)
         self.relay.moved(member)
 
@@ -257,7 +259,7 @@ class Hub:
         """Tells the party whose state changed."""
         for member in session.sweep(now_ms):
             self.broadcast(session, member.message())
-            if member.number not in session.elsewhere:
+            if member.connection is not None:
                 self.relay.moved(member)
 
     def _release(self, now_ms: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from protocol.codec import DECODE_ERRORS
 from protocol.messages import MemberState
 from protocol.precision import Precision
 from server.position import Position
@@ -24,10 +25,15 @@ PEERS_BOUND = 64
 ELSEWHERE_BOUND = 1_000
 """Members of one session on other gateways: twice as many as it may have."""
 
+MESSAGE_BYTES = 128 * 1024
+"""Twice what 500 members need."""
+
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Presence = tuple[int, MemberState, int]
 """Member number, state, since when they are connected there (epoch ms)."""
-ShownRow = tuple[int, int, float, float, float | None, float | None, float | None, Precision]
+Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
+Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
+ShownRow = tuple[int, int, Latitude, Longitude, float | None, float | None, float | None, Precision]
 """As a row of `positions`, and the precision it was masked to."""
 Presences = Annotated[list[Presence], msgspec.Meta(max_length=500)]
 ShownRows = Annotated[list[ShownRow], msgspec.Meta(max_length=500)]
@@ -69,8 +75,15 @@ class Bye(msgspec.Struct, tag="b", array_like=True, frozen=True):
 Message: TypeAlias = Hello | Moved | Shown | Bye
 
 encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Message).decode
-"""Raises `msgspec.MsgspecError` for what is no message."""
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def decode(data: bytes) -> Message | None:
+    """A message, or `None` for what is none."""
+    try:
+        return _decode(data) if len(data) <= MESSAGE_BYTES else None
+    except DECODE_ERRORS:
+        return None
 
 
 class Elsewhere(NamedTuple):
@@ -125,18 +138,26 @@ def shown_rows(session: Session, numbers: Iterable[int]) -> list[ShownRow]:
     ]
 
 
-def take_rows(session: Session, rows: Iterable[ShownRow]) -> bool:
+class Taken(NamedTuple):
+    """What became of rows."""
+
+    new: bool
+    """A tick is needed."""
+    early: bool
+    """A member is not known, or shares less than that: one of both gateways has not read of a change yet."""
+
+
+def take_rows(session: Session, rows: Iterable[ShownRow]) -> Taken:
     """Shows what another gateway has shown, where it is new and not finer than allowed here."""
-    taken = False
+    new = early = False
     for number, at, lat, lon, acc, spd, hdg, precision in rows:
         member = session.members.get(number)
-        if member is None or member.connection is not None:
-            continue
-        if precision.coarseness < member.allowed.coarseness:
-            continue
-        position = Position(at=at, lat=lat, lon=lon, acc=acc, spd=spd, hdg=hdg, precision=precision)
-        taken = session.show_from_elsewhere(member, position) or taken
-    return taken
+        if member is None or precision.coarseness < member.allowed.coarseness:
+            early = True
+        elif member.connection is None:
+            position = Position(at=at, lat=lat, lon=lon, acc=acc, spd=spd, hdg=hdg, precision=precision)
+            new = session.show_from_elsewhere(member, position) or new
+    return Taken(new, early)
 
 
 def forget(session: Session, gateway: str) -> None:
@@ -165,5 +186,5 @@ def place(session: Session, gateway: str, presence: Presence) -> None:
     elif there is None:
         if len(session.elsewhere) < ELSEWHERE_BOUND:
             session.elsewhere[number] = Elsewhere(gateway, state, since_ms)
-    elif there.gateway == gateway or there.since_ms <= since_ms:
+    elif there.gateway == gateway or (there.since_ms, there.gateway) < (since_ms, gateway):
         session.elsewhere[number] = Elsewhere(gateway, state, since_ms)

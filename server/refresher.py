@@ -137,6 +137,7 @@ class Refresher:
             known = number in session.members
             member = self._registry.put(session, row)
             if not known:
+                member.state = member.state_at(hub.clock())  # live, when another gateway has said so already
                 hub.broadcast(session, member.message())
         hub.restrict(session)
         if session.precision is not before and not quietly:

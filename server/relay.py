@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
-import msgspec
 from redis.exceptions import RedisError
 
 from protocol.close_codes import CloseCode
@@ -24,7 +25,6 @@ from server.peers import (
     Bye,
     Hello,
     Message,
-    Moved,
     Presence,
     Shown,
     decode,
@@ -33,11 +33,10 @@ from server.peers import (
     forget_members,
     is_there,
     place,
-    present,
-    shown_rows,
     take_rows,
 )
 from server.session import Member, Session
+from server.unsaid import Unsaid
 
 PREFIX = "{s:"
 SILENT_MS = 1_500
@@ -53,17 +52,6 @@ logger = logging.getLogger("partyline.relay")
 def live_channel(session_id: int) -> str:
     """The channel of a session; on the slot of its other keys."""
     return f"{{s:{session_id}}}:live"
-
-
-class _Unsaid:
-    """What is to be said of one session."""
-
-    __slots__ = ("ask", "hello", "moved", "shown")
-
-    def __init__(self) -> None:
-        self.hello = self.ask = False
-        self.moved: set[int] = set()
-        self.shown: set[int] = set()
 
 
 class Relay:
@@ -84,23 +72,27 @@ class Relay:
         self._redis = redis
         self._id = gateway_id
         self._reread = reread
-        self._unsaid: dict[Session, _Unsaid] = {}
+        self._unsaid: dict[Session, Unsaid] = {}
         self._woken = asyncio.Event()
         self._shared: set[Session] = set()
-        self._expected: dict[int, int] = {}
-        """Others on the channel when this gateway asked, by session, until they have answered."""
+        self._early: set[Session] = set()
+        """Of which something was told that this gateway could not take before it reads them again."""
+        self._expected: dict[Session, int] = {}
+        """How many others are to answer the first hello, until they have."""
 
     # --- what the hub tells (`peers.Relaying`) ----------------------------------------------------
 
     def loaded(self, session: Session) -> None:
         """The hello follows when the channel is joined."""
+        self._expected[session] = PEERS_BOUND  # until Redis tells
         self._channels.want(live_channel(session.id))
 
     def dropped(self, session: Session) -> None:
         """Says goodbye, if anybody is there."""
         self._channels.drop(live_channel(session.id))
         self._shared.discard(session)
-        self._expected.pop(session.id, None)
+        self._early.discard(session)
+        self._expected.pop(session, None)
         if session.peers:
             self._say(session)
         else:
@@ -117,7 +109,10 @@ class Relay:
             self._say(session).shown.update(members)
 
     def released(self, session: Session) -> None:
-        """It is not withheld any more."""
+        """It was read again, and is not withheld any more."""
+        if session in self._early:
+            self._early.discard(session)
+            self._ask(session)
         if session in self._unsaid:
             self._woken.set()
 
@@ -134,12 +129,10 @@ class Relay:
         session = self._session_of(channel)
         if session is None:
             return
-        try:
-            message = decode(data)
-        except msgspec.MsgspecError:
+        message = decode(data)
+        if message is None:
             self._hub.stats.relay_unreadable += 1
-            return
-        if message.gateway != self._id:
+        elif message.gateway != self._id:
             self._take(session, message)
 
     def regained(self) -> None:
@@ -149,6 +142,8 @@ class Relay:
 
     def live(self, gateways: frozenset[str], now_ms: int) -> None:
         """Who has a lease; who has not had one for a while has no members any more."""
+        if self._unsaid:  # what came while this gateway had none
+            self._woken.set()
         for session in list(self._shared):
             for gateway, seen_ms in list(session.peers.items()):
                 if gateway in gateways:
@@ -158,9 +153,11 @@ class Relay:
 
     async def answered(self, session: Session) -> None:
         """Waits a little until every other gateway has said who is connected to it."""
-        async with asyncio.timeout(ANSWERS_S):
-            while self._expected.get(session.id, 1) > len(session.peers):  # noqa: ASYNC110 - a rare call
-                await asyncio.sleep(0.005)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWERS_S):
+                while session in self._expected:  # noqa: ASYNC110 - a rare call
+                    await asyncio.sleep(0.005)
+        self._expected.pop(session, None)
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -174,10 +171,10 @@ class Relay:
         if session.peers:  # who did not hear us does not have what we have shown
             unsaid.shown.update(member.number for member in session.connected())
 
-    def _say(self, session: Session) -> _Unsaid:
+    def _say(self, session: Session) -> Unsaid:
         unsaid = self._unsaid.get(session)
         if unsaid is None:
-            unsaid = self._unsaid[session] = _Unsaid()
+            unsaid = self._unsaid[session] = Unsaid()
         self._woken.set()
         return unsaid
 
@@ -186,11 +183,14 @@ class Relay:
         if isinstance(message, Bye):
             self._forget(session, message.gateway)
             return
-        if not self._know(session, message.gateway, now_ms):
+        if not self._know(session, message, now_ms):
             return
         if isinstance(message, Shown):
-            if take_rows(session, message.rows):
+            taken = take_rows(session, message.rows)
+            if taken.new:
                 self._hub.ticks.soon(session, now_ms)
+            if taken.early:
+                self._early.add(session)
             return
         if isinstance(message, Hello):
             forget_members(session, message.gateway)
@@ -200,25 +200,33 @@ class Relay:
                 unsaid.shown.update(member.number for member in session.connected())
         for presence in message.members:
             self._place(session, message.gateway, presence)
+        self._count_answers(session)
         if message.revision > session.revision:
             self._reread(session.id)
         self._hub.announce_moved(session, now_ms)
 
-    def _know(self, session: Session, gateway: str, now_ms: int) -> bool:
-        if gateway not in session.peers:
+    def _know(self, session: Session, message: Message, now_ms: int) -> bool:
+        if message.gateway not in session.peers:
             if len(session.peers) >= PEERS_BOUND:
                 return False
             self._shared.add(session)
             self._say(session).shown.update(member.number for member in session.connected())
-        session.peers[gateway] = now_ms
+            if not isinstance(message, Hello):  # it was forgotten, or its hello was lost
+                self._ask(session)
+        session.peers[message.gateway] = now_ms
         return True
+
+    def _count_answers(self, session: Session) -> None:
+        if self._expected.get(session, 0) <= len(session.peers):
+            self._expected.pop(session, None)
 
     def _place(self, session: Session, gateway: str, presence: Presence) -> None:
         number, _, since_ms = presence
         member = session.members.get(number)
         if is_there(presence) and member is not None and member.connection is not None:
             if (since_ms, gateway) < (member.since_ms, self._id):
-                return  # an older connection, which the other gateway closes
+                self._say(session).moved.add(number)  # the other gateway closes the older one
+                return
             older, member.connection = member.connection, None
             older.close(CloseCode.REPLACED)
         place(session, gateway, presence)
@@ -237,52 +245,49 @@ class Relay:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            try:
-                await self._send()
-            except (RedisError, OSError, TimeoutError):
+            if not await self._send():
                 await asyncio.sleep(RETRY_S)
 
-    async def _send(self) -> None:
-        """One pipeline for many sessions. What Redis does not take is not said again: who joins asks."""
-        hub = self._hub
-        if not hub.may_send():
-            self._unsaid.clear()  # with the lease everybody is asked anew
-            return
-        asked: list[Session | None] = []
+    async def _send(self) -> bool:
+        """One pipeline for many sessions. False: Redis did not take all of it, which is said again."""
+        if not self._hub.may_send():  # the next renewal wakes us
+            for session in [session for session in self._unsaid if self._is_gone(session)]:
+                del self._unsaid[session]
+            return True
+        ready = (session for session in self._unsaid if not session.withheld or self._is_gone(session))
+        sessions = list(islice(ready, SESSIONS_A_ROUND))  # the release of others wakes us
+        if len(sessions) == SESSIONS_A_ROUND:
+            self._woken.set()
+        said: list[tuple[Session, Unsaid, Message]] = []
         pipeline = self._redis.pipeline(transaction=False)
-        for session in list(self._unsaid)[:SESSIONS_A_ROUND]:
-            if session.withheld:
-                continue  # its release wakes us
+        for session in sessions:
             unsaid = self._unsaid.pop(session)
             for message in self._messages(session, unsaid):
                 self._channels.publish(pipeline, live_channel(session.id), encode(message))
-                asked.append(session if isinstance(message, Hello) and message.ask else None)
-        if any(not session.withheld for session in self._unsaid):
-            self._woken.set()
-        if not asked:
-            return
-        answers = await pipeline.execute(raise_on_error=False)
-        hub.stats.relayed += len(asked)
-        for asker, answer in zip(asked, answers, strict=True):
-            if asker is not None and isinstance(answer, int) and asker.id in hub.sessions:
-                self._expected[asker.id] = answer - 1  # we hear ourselves
+                said.append((session, unsaid, message))
+        return not said or await self._execute(pipeline, said)
 
-    def _messages(self, session: Session, unsaid: _Unsaid) -> Iterable[Message]:
-        if self._hub.sessions.get(session.id) is not session:
-            yield Bye(self._id)
-            return
-        if unsaid.hello:
-            yield Hello(self._id, session.revision, unsaid.ask, present(session))
-        elif unsaid.moved:
-            yield Moved(self._id, session.revision, self._presences(session, unsaid.moved))
-        rows = shown_rows(session, unsaid.shown)
-        if rows:
-            yield Shown(self._id, rows)
+    async def _execute(self, pipeline: Any, said: list[tuple[Session, Unsaid, Message]]) -> bool:
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError) as error:
+            answers = [error] * len(said)
+        well = True
+        for (session, unsaid, message), answer in zip(said, answers, strict=True):
+            if isinstance(answer, Exception):
+                well = False
+                self._say(session).add(unsaid)
+                continue
+            self._hub.stats.relayed += 1
+            if session in self._expected and isinstance(message, Hello) and message.ask:
+                self._expected[session] = answer - 1  # we hear ourselves
+                self._count_answers(session)
+        return well
 
-    def _presences(self, session: Session, numbers: Iterable[int]) -> list[Presence]:
-        members = (session.members.get(number) for number in numbers)
-        return [
-            (member.number, member.state, member.since_ms)
-            for member in members
-            if member is not None and member.number not in session.elsewhere
-        ]
+    def _is_gone(self, session: Session) -> bool:
+        return self._hub.sessions.get(session.id) is not session
+
+    def _messages(self, session: Session, unsaid: Unsaid) -> Iterable[Message]:
+        if not self._is_gone(session):
+            return unsaid.messages(session, self._id)
+        return () if session.id in self._hub.sessions else (Bye(self._id),)  # or loaded anew

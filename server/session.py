@@ -154,6 +154,8 @@ class Session:
         """When it is."""
         self.frame_ms = 0
         """When the frame is sent that waits for the others'."""
+        self.again_ms = 0
+        """When a tick that was held back comes again."""
 
     # --- members ------------------------------------------------------------------------------
 

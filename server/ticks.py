@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 2 * SLOT_MS
 """What the frame of a shared session waits for the others."""
+NEVER_MS = 2**62
+"""A publishing that has no time yet."""
 _SPREAD = 7919
 """A prime: sessions have their moments all over the tick."""
 
@@ -44,8 +46,7 @@ class Ticks:
     def soon(self, session: Session, now_ms: int) -> None:
         """Another gateway has shown something: it goes out with a frame that is due, or its own."""
         if session.frame_ms <= now_ms:
-            session.frame_ms = now_ms + SETTLE_MS
-            self._put(session, session.frame_ms)
+            self._want_frame(session, now_ms)
 
     def repeat(self, session: Session, tick: int) -> None:
         """What changed in `tick` or later is due again: somebody could not be given it."""
@@ -65,19 +66,34 @@ class Ticks:
     def _put(self, session: Session, due_ms: int) -> None:
         self._due.setdefault(due_ms // SLOT_MS, []).append(session)
 
+    def _want_frame(self, session: Session, now_ms: int) -> None:
+        """At the beginning of a slot: what comes in that slot after the frame needs another one."""
+        session.frame_ms = (now_ms + SETTLE_MS) // SLOT_MS * SLOT_MS
+        self._put(session, session.frame_ms)
+
+    def _hold_back(self, session: Session, now_ms: int) -> None:
+        """Comes again a tick later, once, however much comes due meanwhile."""
+        session.waiting = True
+        if session.again_ms // SLOT_MS <= now_ms // SLOT_MS:
+            session.again_ms = now_ms + session.options.tick_ms
+            self._put(session, session.again_ms)
+
     def _tick(self, session: Session, now_ms: int) -> None:
         if not self._hub.may_send() or session.withheld:
-            self.want(session, now_ms + session.options.tick_ms)
+            self._hold_back(session, now_ms)
             return
         if session.here and now_ms // SLOT_MS >= session.publish_ms // SLOT_MS:
             self._hub.relay.show(session, session.here)
             session.here.clear()
-            session.frame_ms = now_ms + SETTLE_MS
-            self._put(session, session.frame_ms)
+            session.publish_ms = NEVER_MS
+            self._want_frame(session, now_ms)
             return
         self._send(session, now_ms)
         if session.here:
-            session.waiting = True  # what is to be published has its time in the list already
+            if session.publish_ms == NEVER_MS:  # it came after the others of its tick were published
+                self.want(session, now_ms)
+            else:
+                session.waiting = True  # the time when it is published is in the list already
 
     def _send(self, session: Session, now_ms: int) -> None:
         tick = session.tick

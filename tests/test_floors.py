@@ -36,10 +36,13 @@ PURE_SERVER = (
     "masking",
     "outbox",
     "peer",
+    "peers",
     "position",
     "rate",
     "rough",
     "session",
+    "ticks",
+    "unsaid",
     "windows",
 )
 SHELL = {
