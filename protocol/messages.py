@@ -72,7 +72,8 @@ class Join(msgspec.Struct, tag_field="t", tag="join", frozen=True):
     precision: Precision = Precision.EXACT
     """The member's own choice."""
     user: Token = ""
-    """A user's JWT, for people with an account; empty: a guest."""
+    """A user's JWT; or a member token that this phone holds of any party, so that a guest stays the same
+    person, with the same mask. Empty, or a member token that leads to nobody: a new guest."""
 
     def __repr__(self) -> str:  # tokens stay out of every repr
         return "Join(…)"
