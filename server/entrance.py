@@ -128,7 +128,9 @@ class Entrance:
         if not self._allow_guests:
             _bad_token()
         found = await store.session_of_member_token(self._pool, digest(user_token)) if user_token else None
-        return None if found is None or found[1].kicked or found[1].left_at_ms is not None else found[1].user_id
+        return (
+            None if found is None or found[1].kicked or found[1].left_at_ms is not None else found[1].user_id
+        )
 
     async def _resume(self, connection: Connection, token: str) -> None:
         member_digest = digest(token)
