@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 2 * SLOT_MS
 """What the frame of a shared session waits for the others."""
-NEVER_MS = 2**62
-"""A publishing that has no time yet."""
 _SPREAD = 7919
 """A prime: sessions have their moments all over the tick."""
 
@@ -37,9 +35,10 @@ class Ticks:
         """Something changed in `session`: a tick is due in the slot in which its time comes."""
         session.waiting = True
         if session.peers:
-            tick_ms = session.options.tick_ms
-            session.publish_ms = now_ms + tick_ms - (now_ms - session.id * _SPREAD) % tick_ms
-            self._put(session, session.publish_ms)
+            if not session.publish_ms:
+                tick_ms = session.options.tick_ms
+                session.publish_ms = now_ms + tick_ms - (now_ms - session.id * _SPREAD) % tick_ms
+                self._put(session, session.publish_ms)
         else:
             self._put(session, max(session.last_tick_ms + session.options.tick_ms, now_ms))
 
@@ -82,18 +81,16 @@ class Ticks:
         if not self._hub.may_send() or session.withheld:
             self._hold_back(session, now_ms)
             return
-        if session.here and now_ms // SLOT_MS >= session.publish_ms // SLOT_MS:
-            self._hub.relay.show(session, session.here)
-            session.here.clear()
-            session.publish_ms = NEVER_MS
-            self._want_frame(session, now_ms)
-            return
+        if session.publish_ms and session.publish_ms // SLOT_MS <= now_ms // SLOT_MS:
+            session.publish_ms = 0
+            if session.here:
+                self._hub.relay.show(session, session.here)
+                session.here.clear()
+                self._want_frame(session, now_ms)
+                return
         self._send(session, now_ms)
-        if session.here:
-            if session.publish_ms == NEVER_MS:  # it came after the others of its tick were published
-                self.want(session, now_ms)
-            else:
-                session.waiting = True  # the time when it is published is in the list already
+        if session.here:  # it came after the last publication
+            self.want(session, now_ms)
 
     def _send(self, session: Session, now_ms: int) -> None:
         tick = session.tick

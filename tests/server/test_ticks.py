@@ -219,3 +219,13 @@ def test_others_are_told_of_presence_by_the_gateway_that_has_the_member() -> Non
     assert told.moves == []
     party.hub.closed(socket.connection)
     assert told.moves == [1]
+
+
+def test_a_party_that_never_rests_gets_its_frames() -> None:
+    """What comes between a publication and its frame is published with the next tick, and puts the frame off for nobody."""
+    party, socket, told = shared(tick_ms=250)
+    for seq in range(500):
+        party.fix(socket, seq, at=NOW + seq)
+        party.later(10)
+    assert 18 <= len(frames(socket)) <= 21
+    assert 18 <= len(told.shown) <= 21
