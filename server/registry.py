@@ -124,7 +124,9 @@ class Registry:
             return member
         # A tightening that could not be committed stays in force: only the member's own yes loosens it.
         member.own = coarsest(row.precision, member.pledged or Precision.EXACT)
-        member.name, member.privacy = row.display_name, row.privacy_level
+        member.name, member.privacy, member.role = row.display_name, row.privacy_level, row.role
+        if member.connection is not None:
+            member.connection.became(row.role)
         return member
 
     async def _show_snapshots(self, session: Session) -> None:

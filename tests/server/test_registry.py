@@ -11,6 +11,7 @@ import pytest
 from db import sessions as store
 from db.current import read_parties
 from protocol import messages as wire
+from protocol.close_codes import CloseCode
 from protocol.precision import Precision
 from server.snapshots import add_snapshots, key, mask_key
 from tests.server.lives import SEOUL, Hosted, Life, Lives, member_of, now_ms, said, welcome
@@ -214,3 +215,20 @@ async def test_put_brings_a_member_up_to_date_and_keeps_who_they_are(life: Life)
         (_, row) = await store.members(life.pool, hosted.id)
         assert life.registry.put(life.session(hosted), row) is member
     assert (member.own, member.connection) == (Precision.ROUGH, ana.connection)
+
+
+async def test_who_is_made_a_viewer_sends_no_more(life: Life, superuser: asyncpg.Connection) -> None:
+    hosted = await life.host()
+    ana = await life.join(hosted)
+    member = member_of(ana)
+    life.fix(ana, 1, now_ms())
+    shown = member.shown
+    assert shown is not None
+    await superuser.execute("UPDATE party_members SET role = 'viewer' WHERE user_id = $1", member.user_id)
+    async with life.registry.lock(hosted.id):
+        (_, row) = await store.members(life.pool, hosted.id)
+        life.registry.put(life.session(hosted), row)
+    assert member.message().role is wire.Role.VIEWER
+    life.fix(ana, 2, now_ms())
+    assert member.shown is shown
+    assert ana.closed_with == CloseCode.FORBIDDEN
