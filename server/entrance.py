@@ -196,7 +196,7 @@ class Entrance:
     ) -> None:
         """The session knows the member, as of `row` or later. Only the own join is new in most cases."""
         lock = self._registry.lock(session.id)
-        await self._registry.remember_masks([member_row.user_id])
+        await self._registry.take_masks_along(member_row.user_id)
         if lock.touched == touched:
             if session.revision >= row.revision and member_row.member_no in session.members:
                 return
