@@ -151,7 +151,7 @@ class Session:
         self.here: dict[int, Member] = {}
         """Members whose position came to this gateway and was not published yet, while there are others."""
         self.publish_ms = 0
-        """When it is."""
+        """When it is; 0: no time is set."""
         self.frame_ms = 0
         """When the frame is sent that waits for the others'."""
         self.again_ms = 0

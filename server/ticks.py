@@ -35,9 +35,10 @@ class Ticks:
         """Something changed in `session`: a tick is due in the slot in which its time comes."""
         session.waiting = True
         if session.peers:
-            tick_ms = session.options.tick_ms
-            session.publish_ms = now_ms + tick_ms - (now_ms - session.id * _SPREAD) % tick_ms
-            self._put(session, session.publish_ms)
+            if not session.publish_ms:
+                tick_ms = session.options.tick_ms
+                session.publish_ms = now_ms + tick_ms - (now_ms - session.id * _SPREAD) % tick_ms
+                self._put(session, session.publish_ms)
         else:
             self._put(session, max(session.last_tick_ms + session.options.tick_ms, now_ms))
 
@@ -80,14 +81,16 @@ class Ticks:
         if not self._hub.may_send() or session.withheld:
             self._hold_back(session, now_ms)
             return
-        if session.here and now_ms // SLOT_MS >= session.publish_ms // SLOT_MS:
-            self._hub.relay.show(session, session.here)
-            session.here.clear()
-            self._want_frame(session, now_ms)
-            return
+        if session.publish_ms and session.publish_ms // SLOT_MS <= now_ms // SLOT_MS:
+            session.publish_ms = 0
+            if session.here:
+                self._hub.relay.show(session, session.here)
+                session.here.clear()
+                self._want_frame(session, now_ms)
+                return
         self._send(session, now_ms)
-        if session.here:
-            session.waiting = True  # what is to be published has its time in the list already
+        if session.here:  # it came after the last publication
+            self.want(session, now_ms)
 
     def _send(self, session: Session, now_ms: int) -> None:
         tick = session.tick
