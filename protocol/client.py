@@ -67,11 +67,7 @@ class ClientSession:
             raise LocalMistake("a session holds at least one fix")
         self._codec = codec
         self._join = wire.Join(name=name, token=token, precision=precision, user=user)
-<<<<<<< HEAD
         """`user`: a JWT, or a member token of another party that the phone holds: the same person again."""
-=======
-        """`user`: a JWT, or a member token of another party: the phone stays the same person."""
->>>>>>> mend
         self._max_held = max_held
         self.state = State.OFFLINE
         self.member_token = member_token

@@ -16,11 +16,7 @@ from protocol.precision import Precision
 
 Token = Annotated[str, msgspec.Meta(max_length=4096)]
 _UNSEEN = "\\u0080-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff"
-<<<<<<< HEAD
 """Controls, what turns text, what nobody sees; not U+200C and U+200D, which Persian and emoji need."""
-=======
-"""Controls, what turns text, and what nobody sees, but U+200C and U+200D, which Persian and emoji need."""
->>>>>>> mend
 Name = Annotated[
     str,
     msgspec.Meta(

@@ -98,11 +98,7 @@ class Api:
     # --- a session's life ---------------------------------------------------------------------------
 
     async def create(self, request: Request) -> Response:
-<<<<<<< HEAD
         """`POST /v1/sessions`: whoever asks is the host; without a bearer a new guest, if allowed."""
-=======
-        """`POST /v1/sessions`: whoever asks is the host; without a bearer a new guest, where allowed."""
->>>>>>> mend
         settings = self._gateway.settings
         token = bearer_of(request.headers)
         if token is None and not settings.allow_guests:
