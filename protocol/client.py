@@ -60,12 +60,14 @@ class ClientSession:
         token: str = "",
         precision: Precision = Precision.EXACT,
         member_token: str = "",
+        user: str = "",
         max_held: int = MAX_HELD,
     ) -> None:
         if max_held < 1:
             raise LocalMistake("a session holds at least one fix")
         self._codec = codec
-        self._join = wire.Join(name=name, token=token, precision=precision)
+        self._join = wire.Join(name=name, token=token, precision=precision, user=user)
+        """`user`: a JWT, or a member token of another party that the phone holds: the same person again."""
         self._max_held = max_held
         self.state = State.OFFLINE
         self.member_token = member_token

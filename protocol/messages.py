@@ -15,11 +15,17 @@ from protocol.limits import MAX_FIXES, MAX_NAME
 from protocol.precision import Precision
 
 Token = Annotated[str, msgspec.Meta(max_length=4096)]
+_UNSEEN = "\\u0080-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff"
+"""Controls, what turns text, what nobody sees; not U+200C and U+200D, which Persian and emoji need."""
 Name = Annotated[
     str,
-    msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern="^ *[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$"),
+    msgspec.Meta(
+        min_length=1,
+        max_length=MAX_NAME,
+        pattern=f"^ *[^\\x00-\\x20\\x7f{_UNSEEN}][^\\x00-\\x1f\\x7f{_UNSEEN}]*$",
+    ),
 ]
-"""A display name: something to see, and no control characters (PostgreSQL and terminals mind them)."""
+"""A display name: something to see, and nothing that controls or turns the text around it."""
 Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 MemberNo = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 Millis = Annotated[int, msgspec.Meta(ge=-(2**53), lt=2**53)]
@@ -72,7 +78,8 @@ class Join(msgspec.Struct, tag_field="t", tag="join", frozen=True):
     precision: Precision = Precision.EXACT
     """The member's own choice."""
     user: Token = ""
-    """A user's JWT, for people with an account; empty: a guest."""
+    """A user's JWT; or a member token that this phone holds of any party, so that a guest stays the same
+    person, with the same mask. Empty, or a member token that leads to nobody: a new guest."""
 
     def __repr__(self) -> str:  # tokens stay out of every repr
         return "Join(…)"

@@ -98,14 +98,15 @@ class Api:
     # --- a session's life ---------------------------------------------------------------------------
 
     async def create(self, request: Request) -> Response:
-        """`POST /v1/sessions`: whoever asks is the host; without a JWT a guest, where guests are allowed."""
+        """`POST /v1/sessions`: whoever asks is the host; without a bearer a new guest, if allowed."""
         settings = self._gateway.settings
         token = bearer_of(request.headers)
         if token is None and not settings.allow_guests:
             raise Problem(Kind.UNAUTHORIZED, "Guests may not host here: send a user's JWT.")
         if len(self._gateway.hub.sessions) >= settings.max_sessions:
             raise Problem(Kind.UNAVAILABLE, "This gateway carries as many sessions as it may.")
-        user_id = None if token is None else await self._bearers.account(token)
+        who = self._bearers.user if settings.allow_guests else self._bearers.account
+        user_id = None if token is None else await who(token)
         wanted = await body_of(request, bodies.NewSession)
         origin = origin_of(request, settings.public_url)
         options = chosen(wanted.options, ttl_hours=settings.ttl_hours, now_ms=self._gateway.hub.clock())

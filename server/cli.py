@@ -63,10 +63,11 @@ def _settings(process: str, *needed: str, worker: int = 0) -> Settings:
 def _run(work: Callable[[], None]) -> None:
     from db.pool import DatabaseUnavailable  # noqa: PLC0415
     from db.revision import DatabaseOutdated  # noqa: PLC0415
+    from server.same_key import OtherMaskKey  # noqa: PLC0415
 
     try:
         work()
-    except DatabaseOutdated as error:
+    except (DatabaseOutdated, OtherMaskKey) as error:
         _fail(str(error), 1)
     except DatabaseUnavailable as error:
         _fail(f"{error}; is it running, and is PARTYLINE_DATABASE_URL right?")

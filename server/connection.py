@@ -243,8 +243,12 @@ class Connection:
         """The first message was good."""
         self._protocol.entered(member.role)
         self.member = member
-        self._sends = member.role is not Role.VIEWER
+        self.became(member.role)
         self.bearer = ""
+
+    def became(self, role: Role) -> None:
+        """What it may send is by this role from now on."""
+        self._protocol.role, self._sends = role, role is not Role.VIEWER
 
     @property
     def is_open(self) -> bool:

@@ -1,7 +1,8 @@
 """How a connection enters a party: `join` with the sharable token, `resume` with the member token.
 
-A signed-in user's JWT stands in `Authorization: Bearer` or in `join.user`; without one a guest is made,
-where guests are allowed. Every failure is a close code; none of them repeats a token.
+A signed-in user's JWT stands in `Authorization: Bearer` or in `join.user`. There a guest's phone may also
+show a member token of any party: it stays the same person, with the same mask. Else a guest is made, where
+guests are allowed. Every failure is a close code; none of them repeats a token.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ class Entrance:
     async def _join(self, connection: Connection, message: Join) -> None:
         token, user_token = message.token, message.user
         if connection.bearer:
-            if is_jwt(connection.bearer):
+            if is_jwt(connection.bearer) or token:
                 user_token = user_token or connection.bearer
             else:
-                token = token or connection.bearer
+                token = connection.bearer
         user_id = await self._user(user_token)
         found = await store.find_session_by_token(self._pool, digest(token)) if token else None
         if found is None:
@@ -115,7 +116,8 @@ class Entrance:
             await self._attach(connection, row, member_row, member_token, touched, chosen=True)
 
     async def _user(self, user_token: str) -> int | None:
-        if user_token:
+        """`None`: a new guest, also with a member token that leads to nobody: that tells nothing of it."""
+        if is_jwt(user_token):
             try:
                 user_id = await self._users.user_id(user_token)
             except BadToken:
@@ -125,7 +127,10 @@ class Entrance:
             return user_id
         if not self._allow_guests:
             _bad_token()
-        return None
+        found = await store.session_of_member_token(self._pool, digest(user_token)) if user_token else None
+        return (
+            None if found is None or found[1].kicked or found[1].left_at_ms is not None else found[1].user_id
+        )
 
     async def _resume(self, connection: Connection, token: str) -> None:
         member_digest = digest(token)
@@ -191,7 +196,7 @@ class Entrance:
     ) -> None:
         """The session knows the member, as of `row` or later. Only the own join is new in most cases."""
         lock = self._registry.lock(session.id)
-        await self._registry.remember_masks([member_row.user_id])
+        await self._registry.take_masks_along(member_row.user_id)
         if lock.touched == touched:
             if session.revision >= row.revision and member_row.member_no in session.members:
                 return

@@ -56,7 +56,7 @@ class UserMasks:
         return MaskState([mask.state() for mask in self._rough.values()])
 
     def restore(self, state: MaskState) -> None:
-        """Goes on from a `state()`. Raises `ValueError` for a bad one."""
+        """Goes on from a `state()`, side by side, where it is newer. Raises `ValueError` for a bad one."""
         for rough in state.rough:
             self.rough(rough.side).restore(rough)
 

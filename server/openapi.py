@@ -54,7 +54,8 @@ _MEMBER = (
 CALLS = (
     Call(
         "post", "/v1/sessions", "createSession",
-        "Makes a session. Whoever asks is the host: a user by JWT, or a guest where guests are allowed.",
+        "Makes a session. Whoever asks is the host: a user by JWT; where guests are allowed, a guest by a "
+        "member token, or somebody new.",
         {201: {JSON: bodies.Created}},
         body=bodies.NewSession, bearer="optional",
         problems=(*_READ, Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.UNAVAILABLE),

@@ -110,6 +110,7 @@ class Refresher:
             await self._registry.remember_masks(people)
         except BaseException:
             self._wanted |= {*ids}
+            self._woken.set()  # the caller may give up
             raise
         for session in sessions:
             if self._hub.sessions.get(session.id) is not session:

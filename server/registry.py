@@ -25,6 +25,9 @@ from server.snapshots import read_snapshots, restore_masks
 
 logger = logging.getLogger("partyline.registry")
 
+ENTER_S = 1.0
+"""How long a phone that enters waits for its mask state."""
+
 
 class SessionLock(asyncio.Lock):
     """One change of a session at a time on this gateway."""
@@ -98,6 +101,14 @@ class Registry:
         except (RedisError, OSError):
             logger.warning("mask states could not be read; masks start afresh")
 
+    async def take_masks_along(self, user_id: int) -> None:
+        """A phone enters here: its masks go on from what another gateway has shown since."""
+        try:
+            async with asyncio.timeout(ENTER_S):
+                await restore_masks(self._redis, {user_id: self._hub.masks_of(user_id)})
+        except (RedisError, OSError):
+            logger.warning("a mask state could not be read; the mask goes on from what is known here")
+
     def bring_up(self, session: Session, row: SessionRow) -> None:
         """The session is as its row says; `put` of its members and `Hub.restrict` must follow.
 
@@ -124,7 +135,9 @@ class Registry:
             return member
         # A tightening that could not be committed stays in force: only the member's own yes loosens it.
         member.own = coarsest(row.precision, member.pledged or Precision.EXACT)
-        member.name, member.privacy = row.display_name, row.privacy_level
+        member.name, member.privacy, member.role = row.display_name, row.privacy_level, row.role
+        if member.connection is not None:
+            member.connection.became(row.role)
         return member
 
     async def _show_snapshots(self, session: Session) -> None:

@@ -13,13 +13,12 @@ if redis.call('HGET', KEYS[3], 'server') ~= server then
     redis.call('HSET', KEYS[3], 'server', server, 'since', string.format('%.0f', now))
 end
 
-local last, deleted = '0-0', '0-0'
+local last, first, deleted, whole = '0-0', '0-0', '0-0', true
 if redis.call('EXISTS', KEYS[1]) == 1 then
-    local info = redis.call('XINFO', 'STREAM', KEYS[1])
-    for n = 1, #info, 2 do
-        if info[n] == 'last-generated-id' then last = info[n + 1] end
-        if info[n] == 'max-deleted-entry-id' then deleted = info[n + 1] end
-    end
+    local info, of = redis.call('XINFO', 'STREAM', KEYS[1]), {}
+    for n = 1, #info, 2 do of[info[n]] = info[n + 1] end
+    last, deleted, whole = of['last-generated-id'], of['max-deleted-entry-id'], of['entries-added'] == of['length']
+    first = of['length'] > 0 and of['recorded-first-entry-id'] or last
 end
 
 local function parts(id)
@@ -32,11 +31,19 @@ local function after(a, b)
     return a_ms > b_ms or (a_ms == b_ms and a_number > b_number)
 end
 
+-- What is trimmed does not count as deleted in Redis: who is before the first entry of a stream that is not whole may
+-- have missed some.
+local function missed(since)
+    return after(deleted, since) or (not whole and after(first, since))
+end
+
 -- Whoever kept its lease goes on, wherever it is: others wait for it. Whoever comes anew must know all there is.
--- Nobody may have missed an entry that is not there any more.
+-- Nobody may have missed an entry that is not there any more. What counts is the place that was said last time: since
+-- then a read may have passed over what was gone by then.
 local granted = 0
 if ARGV[4] == '1' then
-    if redis.call('EXISTS', KEYS[4]) == 1 and not after(deleted, place) then granted = 1 end
+    local said = redis.call('GET', KEYS[4])
+    if said and not missed(said) then granted = 1 end
 elseif place == last then
     granted = 1
 end

@@ -223,7 +223,7 @@ class RoughMask:
         return RoughState(self.side, self._beat, shown)
 
     def restore(self, state: RoughState) -> None:
-        """Goes on from a `state()`, if nothing was shown yet. Raises `ValueError` for a bad one."""
+        """Goes on from a `state()` that is newer than what was shown. Raises `ValueError` for a bad one."""
         beats = [shown.beat for shown in state.shown]
         if state.side != self.side or len(beats) > HISTORY or beats != sorted(set(beats)):
             raise ValueError("not a state of this mask: start it without one")
@@ -231,8 +231,9 @@ class RoughMask:
             raise ValueError("a mask's state holds whole beats: start it without one")
         if any(max(abs(shown.row), abs(shown.col)) > 2**24 for shown in state.shown):
             raise ValueError("a mask's state holds cells on Earth: start it without one")
-        if self._cells or not beats:
+        if not beats or (self._cells and state.beat <= self._beat):
             return
         self._cells = [Cell(self.side, shown.row, shown.col) for shown in state.shown]
         self._beats, self._beat = beats, state.beat
+        self._due = self._row = None
         self._newest = state.beat + BEAT_MS - 1  # the rest of that beat was answered already

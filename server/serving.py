@@ -28,6 +28,7 @@ from server.connection import Connection
 from server.doorway import doorway
 from server.gateway import Gateway
 from server.redis_link import connect_redis
+from server.same_key import require_same_key
 from server.settings import Settings, require
 from server.site import health_routes
 from server.upgrade import websocket_factory
@@ -187,6 +188,7 @@ async def serve(
     gc.freeze()  # what is there now stays: no collection looks at it again, and holds everybody up for it
     try:
         await require_revision(pool)
+        await require_same_key(link.client, bytes.fromhex(settings.mask_key))
         async with gateway.running():
             server = Server(gateway, host=host, port=port, metrics=metrics)
             telling = None

@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 import redis
 from psycopg import sql
 
 from db.embedded import RedisCluster, Stack
+
+hypothesis.settings.register_profile("partyline", deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("partyline")
 
 NATIVE = os.environ.get("PARTYLINE_TEST_PARTITIONS", "") == "native"
 if NATIVE:  # here, before anything is migrated: by us, by `Up`, or by a process that inherits it

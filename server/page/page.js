@@ -1,8 +1,9 @@
 // The page: who we are, what we share, who is there. The token comes in the fragment, which no server sees,
-// and leaves the address bar at once; this window alone remembers it.
+// and leaves the address bar at once; this window alone remembers it. `who.js` keeps who we are.
 
 import { colour, cellSide, draw, lengthText } from "/page/map.js";
 import { ENDS, Stream } from "/page/stream.js";
+import { asKnown, drop, keep, known } from "/page/who.js";
 
 const at = (id) => document.getElementById(id);
 const KEY = "partyline";
@@ -52,15 +53,13 @@ at("create").onsubmit = async (event) => {
   const form = new FormData(event.target);
   status("Starting …");
   try {
-    const answer = await fetch("/v1/sessions", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ display_name: form.get("name"), precision: form.get("precision") }),
-    });
-    const body = await answer.json();
-    if (!answer.ok) return status(answer.status === 401 ? "Guests cannot start a party on this server." : body.detail, true);
+    const body = JSON.stringify({ display_name: form.get("name"), precision: form.get("precision") });
+    const type = { "Content-Type": "application/json" };
+    const answer = await asKnown((who) => fetch("/v1/sessions", { method: "POST", headers: { ...type, ...who }, body }));
+    const made = await answer.json();
+    if (!answer.ok) return status(answer.status === 401 ? "Guests cannot start a party on this server." : made.detail, true);
     me = {};
-    remember({ memberToken: body.host.member_token, link: body.join_url, token: body.sharable_token, precision: "exact" });
+    remember({ memberToken: made.host.member_token, link: made.join_url, token: made.sharable_token, precision: "exact" });
     enter();
   } catch {
     status("The server does not answer. Try again in a moment.", true);
@@ -95,7 +94,7 @@ function enter() {
     first: () =>
       me.memberToken
         ? { t: "resume", token: me.memberToken }
-        : { t: "join", token: me.token, name: me.name, precision: me.sharing ? me.precision : "private" },
+        : { t: "join", token: me.token, name: me.name, precision: me.sharing ? me.precision : "private", user: known() },
     hear: (message) => HEARD[message.t]?.(message),
     closed: over,
   });
@@ -106,9 +105,9 @@ function enter() {
 function over(code, inMs) {
   if (inMs !== null) return status(`Connection lost; trying again in ${Math.max(1, Math.round(inMs / 1000))} s.`, true);
   stopWatching();
-  const hadMember = Boolean(me.memberToken);
+  const { token, memberToken: hadMember } = me;
+  if (code === 4501 || code === 4502) drop(hadMember);
   sessionStorage.removeItem(KEY);
-  const token = me.token;
   me = {};
   if (code === 4501 && hadMember && token && !party.you) { // the place is gone, the invitation may be good
     remember({ token });
@@ -124,6 +123,7 @@ function over(code, inMs) {
 const HEARD = {
   welcome(message) {
     remember({ memberToken: message.member_token });
+    keep(message.member_token);
     party.you = message.you;
     party.role = message.role;
     party.precision = message.session_precision;
@@ -218,6 +218,7 @@ at("leave").onclick = () => {
   stopWatching();
   stream.say({ t: "leave" });
   stream.stop();
+  drop(me.memberToken);
   sessionStorage.removeItem(KEY);
   me = {};
   show("start");

@@ -124,7 +124,7 @@ def test_shifts_are_uniform_at_every_size() -> None:
 
 
 def test_a_guest_whose_phone_forgets_who_it_was(security: Security) -> None:
-    """Not defended: a guest who joins anew is a new person, and a hundred masks average out."""
+    """Not defended: who shows no living member token is a new person, and a hundred masks average out."""
     errors = []
     for user in range(PEOPLE):
         home, noise = home_of(user), random.Random(user)

@@ -62,6 +62,12 @@ def live(codec: Codec = JSON, **options: Any) -> ClientSession:
     return session
 
 
+def test_a_phone_that_holds_a_member_token_of_another_party_shows_it_when_it_joins() -> None:
+    join = decode_client(JSON, phone(user="member-token-of-yesterday").connect(0.0))
+    assert isinstance(join, wire.Join)
+    assert join.user == "member-token-of-yesterday"
+
+
 def offer(session: ClientSession, count: int = 1) -> None:
     for _ in range(count):
         session.offer(NOW, 37.5, 127.0)

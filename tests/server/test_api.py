@@ -40,6 +40,15 @@ async def test_a_guest_makes_a_session(api: Api) -> None:
         assert token not in "".join(row)
 
 
+async def test_a_guest_who_shows_a_member_token_hosts_as_the_same_person(api: Api) -> None:
+    party = await api.party()
+    made = await api("POST", "/v1/sessions", party.host, json={"display_name": "Ana"})
+    assert made.status_code == 201
+    ids = await api.superuser.fetch("SELECT DISTINCT user_id FROM party_members WHERE role = 'host'")
+    assert len(ids) == 1
+    is_problem(await api("POST", "/v1/sessions", "nonsense", json={"display_name": "Ana"}), 401)
+
+
 async def test_a_user_makes_a_session_and_steers_it_by_jwt(api: Api) -> None:
     user_id = await api.superuser.fetchval(
         "INSERT INTO users (email, location_opt_in) VALUES ('a@b.example', true) RETURNING id"

@@ -81,6 +81,40 @@ async def test_a_user_with_an_account_keeps_their_place(life: Life, where: str) 
     assert len(await store.members(life.pool, hosted.id)) == 2
 
 
+@pytest.mark.parametrize("where", ["bearer", "join.user"])
+async def test_a_guest_who_shows_a_member_token_is_the_same_person_with_the_same_mask(
+    life: Life, where: str
+) -> None:
+    token, users, masks = "", set(), set()
+    for _ in range(4):
+        hosted = await life.host("rough")
+        join = wire.Join(name="Ana", token=hosted.sharable, user=token if where == "join.user" else "")
+        ana = await life.say(join, token if where == "bearer" else "")
+        token = welcome(ana).member_token
+        users.add(member_of(ana).user_id)
+        masks.add(id(member_of(ana).masks))
+        await life.steering.end(hosted.id, "over")
+    assert (len(users), len(masks)) == (1, 1)
+
+
+@pytest.mark.parametrize("why", ["unknown", "left", "kicked", "erased"])
+async def test_a_member_token_that_leads_to_nobody_makes_a_new_guest(life: Life, why: str) -> None:
+    first, second = await life.host(), await life.host()
+    ana = await life.join(first)
+    token, member = welcome(ana).member_token, member_of(ana)
+    if why == "left":
+        await store.leave(life.pool, first.id, member.user_id)
+    elif why == "kicked":
+        await store.kick(life.pool, first.id, member.number)
+    elif why == "erased":
+        await store.erase_user(life.pool, member.user_id)
+    else:
+        token = "nonsense"
+    again = await life.join(second, user=token)
+    assert welcome(again).you == 2
+    assert member_of(again).user_id != member.user_id
+
+
 async def test_the_host_s_account_is_the_host_by_the_invitation_too(life: Life) -> None:
     hosted = await life.host()
     socket = await life.say(
@@ -119,7 +153,6 @@ async def test_tokens_that_open_nothing(life: Life, superuser: asyncpg.Connectio
         user_token(gone, sub="0"),
         user_token(gone, sub="x"),
         "a.b.c",
-        "nonsense",
     ):
         assert await refused(life, wire.Join(name="Eve", token=hosted.sharable, user=user)) is bad
     assert await refused(life, wire.Join(name="Eve", token=hosted.sharable), user_token(erased)) is bad
@@ -153,6 +186,7 @@ async def test_guests_come_in_only_where_they_are_allowed(live: Lives) -> None:
     hosted = await life.host()
     join = wire.Join(name="Ana", token=hosted.sharable)
     assert await refused(life, join) is CloseCode.BAD_TOKEN
+    assert await refused(life, join, hosted.host_token) is CloseCode.BAD_TOKEN, "a member token is no account"
     assert welcome(await life.say(join, user_token(await store.create_guest(life.pool)))).you == 2
     assert welcome(await life.resume(hosted.host_token)).you == 1
 

@@ -11,6 +11,7 @@ import pytest
 from db import sessions as store
 from db.current import read_parties
 from protocol import messages as wire
+from protocol.close_codes import CloseCode
 from protocol.precision import Precision
 from server.snapshots import add_snapshots, key, mask_key
 from tests.server.lives import SEOUL, Hosted, Life, Lives, member_of, now_ms, said, welcome
@@ -214,3 +215,45 @@ async def test_put_brings_a_member_up_to_date_and_keeps_who_they_are(life: Life)
         (_, row) = await store.members(life.pool, hosted.id)
         assert life.registry.put(life.session(hosted), row) is member
     assert (member.own, member.connection) == (Precision.ROUGH, ana.connection)
+
+
+async def test_who_is_made_a_viewer_sends_no_more(life: Life, superuser: asyncpg.Connection) -> None:
+    hosted = await life.host()
+    ana = await life.join(hosted)
+    member = member_of(ana)
+    life.fix(ana, 1, now_ms())
+    shown = member.shown
+    assert shown is not None
+    await superuser.execute("UPDATE party_members SET role = 'viewer' WHERE user_id = $1", member.user_id)
+    async with life.registry.lock(hosted.id):
+        (_, row) = await store.members(life.pool, hosted.id)
+        life.registry.put(life.session(hosted), row)
+    assert member.message().role is wire.Role.VIEWER
+    life.fix(ana, 2, now_ms())
+    assert member.shown is shown
+    assert ana.closed_with == CloseCode.FORBIDDEN
+
+
+async def test_a_phone_that_hops_between_gateways_takes_its_mask_along(live: Lives) -> None:
+    """Both have the session and a mask of Ana in memory: neither starts afresh, neither goes on from older."""
+    first, second = await live(), await live()
+    hosted = await first.host("rough")
+    ana = await first.join(hosted)
+    token = welcome(ana).member_token
+    await second.join(hosted, "Bo")
+    far, beat = SEOUL[0] + 0.01, (now_ms() - 1_800_000) // 60_000 * 60_000
+
+    async def show(life: Life, at: int, lat: float) -> tuple[float, float]:
+        socket = await life.resume(token)
+        life.fix(socket, 1, at, lat=lat)
+        shown = member_of(socket).shown
+        assert shown is not None
+        await life.flush()
+        return shown.lat, shown.lon
+
+    home = await show(first, beat, SEOUL[0])
+    assert await show(second, beat + 1_000, far) == home, "the mask started afresh"
+    later = beat + 900_000  # after such a gap a crossing needs no delay
+    there = await show(second, later, far)
+    assert there != home
+    assert await show(first, later + 1_000, SEOUL[0]) == there, "the mask went on from what was older"

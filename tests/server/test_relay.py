@@ -162,13 +162,13 @@ async def test_the_newest_connection_of_a_member_replaces_the_one_on_another_gat
     one, other, hosted, host, ana = two
     token = welcome(ana).member_token
     number = member_of(ana).number
-    await eventually(lambda: states(one, hosted)[number] is MemberState.LIVE)
+    await eventually(lambda: states(one, hosted).get(number) is MemberState.LIVE)
     host.said()
     again = await one.resume(token)
     await eventually(lambda: ana.closed_with == CloseCode.REPLACED)
     assert again.closed_with is None
     await asyncio.sleep(0.1)
-    assert states(one, hosted)[number] is states(other, hosted)[number] is MemberState.LIVE
+    assert states(one, hosted).get(number) is states(other, hosted)[number] is MemberState.LIVE
     assert MemberState.OFFLINE not in [m.state for m in said(host, wire.Member)]
     at = wall_ms()
     one.fix(again, 1, at)
@@ -195,14 +195,14 @@ async def test_an_older_connection_that_was_not_told_of_the_newer_goes(two: Any)
 async def test_a_gateway_without_a_lease_has_no_members(two: Any) -> None:
     one, other, hosted, host, ana = two
     number = member_of(ana).number
-    await eventually(lambda: states(one, hosted)[number] is MemberState.LIVE)
+    await eventually(lambda: states(one, hosted).get(number) is MemberState.LIVE)
     relay, now = one.gateway.relay, one.hub.clock()
     relay.live(frozenset({one.gateway.id, other.gateway.id}), now)
     relay.live(frozenset({one.gateway.id}), now + SILENT_MS)
-    assert states(one, hosted)[number] is MemberState.LIVE, "it may have been heard of late"
+    assert states(one, hosted).get(number) is MemberState.LIVE, "it may have been heard of late"
     host.said()
     relay.live(frozenset({one.gateway.id}), now + SILENT_MS + 1)
-    assert states(one, hosted)[number] is MemberState.OFFLINE
+    assert states(one, hosted).get(number) is MemberState.OFFLINE
     assert [(m.m, m.state) for m in said(host, wire.Member)] == [(number, MemberState.OFFLINE)]
     assert one.session(hosted).peers == {}
 
@@ -210,13 +210,13 @@ async def test_a_gateway_without_a_lease_has_no_members(two: Any) -> None:
 async def test_a_gateway_that_was_forgotten_is_asked_as_soon_as_it_speaks(two: Any) -> None:
     one, other, hosted, host, ana = two
     number = member_of(ana).number
-    await eventually(lambda: states(one, hosted)[number] is MemberState.LIVE)
+    await eventually(lambda: states(one, hosted).get(number) is MemberState.LIVE)
     one.gateway.relay.live(frozenset(), one.hub.clock() + SILENT_MS + 1)
-    assert states(one, hosted)[number] is MemberState.OFFLINE
+    assert states(one, hosted).get(number) is MemberState.OFFLINE
     at = wall_ms()
     other.fix(ana, 1, at)
     await hears(host, number, at)
-    await eventually(lambda: states(one, hosted)[number] is MemberState.LIVE)
+    await eventually(lambda: states(one, hosted).get(number) is MemberState.LIVE)
 
 
 async def test_a_session_that_goes_says_goodbye(two: Any) -> None:
@@ -334,16 +334,16 @@ async def test_sessions_that_are_withheld_stop_nobody_elses(two: Any) -> None:
 async def test_what_came_while_the_lease_was_late_is_said_with_the_next(two: Any) -> None:
     one, other, hosted, host, ana = two
     number, lease = member_of(ana).number, other.gateway.lease
-    await eventually(lambda: states(one, hosted)[number] is MemberState.LIVE)
+    await eventually(lambda: states(one, hosted).get(number) is MemberState.LIVE)
     async with overheard(one, hosted) as heard:
         lease._until_ms = 0
         other.hub.closed(ana.connection)
         await asyncio.sleep(0.3)
         assert heard == []
-        assert states(one, hosted)[number] is MemberState.LIVE
+        assert states(one, hosted).get(number) is MemberState.LIVE
         lease._until_ms = 2**62
         other.gateway.live(frozenset({one.gateway.id, other.gateway.id}))
-        await eventually(lambda: states(one, hosted)[number] is MemberState.OFFLINE)
+        await eventually(lambda: states(one, hosted).get(number) is MemberState.OFFLINE)
 
 
 async def test_without_a_lease_nothing_is_kept_of_sessions_that_went(two: Any) -> None:
@@ -380,7 +380,7 @@ async def test_what_redis_does_not_take_is_said_again(
             assert other.hub.stats.relayed == said_before
             await one.redis.execute_command("ACL", "SETUSER", user, "+publish")
             await hears(host, number, at + 1)
-            await eventually(lambda: states(one, hosted)[number] is MemberState.OFFLINE)
+            await eventually(lambda: states(one, hosted).get(number) is MemberState.OFFLINE)
     finally:
         await one.redis.execute_command("ACL", "DELUSER", user)
 

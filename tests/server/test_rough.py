@@ -269,13 +269,28 @@ def test_a_state_holds_whole_beats_and_shown_cells_only(user: int, side: int, wa
     assert state.__struct_fields__ == ("side", "beat", "shown")
 
 
-def test_a_state_does_not_replace_what_was_shown_since() -> None:
+def test_an_older_state_does_not_replace_what_was_shown_since() -> None:
     mask, other = new_mask(1, 500), new_mask(1, 500)
-    answer = mask.show(fix(START, 1.0, 1.0))
     changes(other, 3)
-    mask.restore(other.state())
+    older = other.state()
+    later = older.beat + 10 * 3_600_000
+    answer = mask.show(fix(later, 1.0, 1.0))
+    mask.restore(older)
     mask.restore(new_mask(1, 500).state())
-    assert mask.show(fix(START, 1.0, 1.0)) == answer
+    assert mask.show(fix(later, 1.0, 1.0)) is answer
+
+
+def test_a_newer_state_of_another_gateway_is_gone_on_from() -> None:
+    mask, other = new_mask(1, 500), new_mask(1, 500)
+    mask.show(fix(START, 1.0, 1.0))
+    changes(other, 3)
+    newer = other.state()
+    mask.restore(newer)
+    assert mask.state() == newer
+    here = mask.show(fix(newer.beat + 1_000, 1.0, 1.0))
+    assert isinstance(here, Position)
+    last = newer.shown[-1]
+    assert (here.lat, here.lon) == KEY.grid(1).centre(Cell(500, last.row, last.col)), "its beat is answered"
 
 
 @pytest.mark.parametrize(
