@@ -165,11 +165,17 @@ class Relay:
         number = channel[len(PREFIX) :].partition("}")[0]
         return self._hub.sessions.get(int(number)) if number.isdecimal() else None
 
+    def _introduce(self, session: Session) -> None:
+        """Says who is here, and what is shown of them."""
+        unsaid = self._say(session)
+        unsaid.hello = True
+        unsaid.shown.update(member.number for member in session.connected())
+
     def _ask(self, session: Session) -> None:
         unsaid = self._say(session)
         unsaid.hello = unsaid.ask = True
         if session.peers:  # who did not hear us does not have what we have shown
-            unsaid.shown.update(member.number for member in session.connected())
+            self._introduce(session)
 
     def _say(self, session: Session) -> Unsaid:
         unsaid = self._unsaid.get(session)
@@ -195,9 +201,7 @@ class Relay:
         if isinstance(message, Hello):
             forget_members(session, message.gateway)
             if message.ask:
-                unsaid = self._say(session)
-                unsaid.hello = True
-                unsaid.shown.update(member.number for member in session.connected())
+                self._introduce(session)
         for presence in message.members:
             self._place(session, message.gateway, presence)
         self._count_answers(session)
@@ -210,7 +214,7 @@ class Relay:
             if len(session.peers) >= PEERS_BOUND:
                 return False
             self._shared.add(session)
-            self._say(session).shown.update(member.number for member in session.connected())
+            self._introduce(session)  # who came here since our hello is in no message yet
             if not isinstance(message, Hello):  # it was forgotten, or its hello was lost
                 self._ask(session)
         session.peers[message.gateway] = now_ms

@@ -132,6 +132,24 @@ async def test_whoever_comes_later_is_told_what_is_shown(two: Any, gateway: Gate
         await eventually(lambda life=life: states(life, hosted) == live)
 
 
+async def test_who_enters_while_the_hello_is_not_answered_is_told_of(gateway: Gateways) -> None:
+    one, other = await gateway(), await gateway()
+    hosted = await one.host(tick_ms=250)
+    await one.resume(hosted.host_token)
+    await eventually(lambda: one.hub.stats.relayed == 1)
+    doubt(one.hub, one.session(hosted))  # it answers when it is released
+    async with other.registry.lock(hosted.id):
+        await other.registry.load(hosted.id)
+    await eventually(knows(one, hosted, other))
+    ana = await other.join(hosted)
+    other.fix(ana, 1, wall_ms())
+    assert other.session(hosted).peers == {}
+    release(one.hub, one.session(hosted))
+    number = member_of(ana).number
+    await eventually(lambda: states(one, hosted).get(number) is MemberState.LIVE)
+    await eventually(lambda: one.session(hosted).members[number].shown is not None)
+
+
 async def test_nobody_new_is_announced_as_offline_first(two: Any) -> None:
     one, other, hosted, host, _ = two
     host.said()
