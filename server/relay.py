@@ -210,7 +210,9 @@ class Relay:
             if len(session.peers) >= PEERS_BOUND:
                 return False
             self._shared.add(session)
-            self._say(session).shown.update(member.number for member in session.connected())
+            unsaid, here = self._say(session), [member.number for member in session.connected()]
+            unsaid.shown.update(here)
+            unsaid.moved.update(here)  # who entered between our hello and its answer was told to nobody
             if not isinstance(message, Hello):  # it was forgotten, or its hello was lost
                 self._ask(session)
         session.peers[message.gateway] = now_ms
