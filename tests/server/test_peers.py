@@ -13,6 +13,7 @@ from protocol.precision import Precision
 from server import peers
 from server.peers import Bye, Elsewhere, Hello, Moved, Shown, decode, encode
 from server.session import Session
+from server.unsaid import Unsaid
 from tests.server.parties import NOW, Party, make_member, make_session, position
 
 GATEWAYS = ("a" * 16, "b" * 16, "c" * 16)
@@ -80,11 +81,15 @@ def test_a_message_that_was_harmed_is_none_or_another_message(message: peers.Mes
         encode(["p", "a" * 16, [row(1, NOW)] * 501]),
         encode(["h", "a" * 16, 1, False, [(1, "live", 0)] * 501]),
         encode(["m", "a" * 16, 1, [(1, "asleep", 0)]]),
-        encode(["b", "a" * 16]) + b" " * peers.MESSAGE_BYTES,
+        encode(["b", "a" * 16, b" " * peers.MESSAGE_BYTES]),
     ],
 )
 def test_what_is_too_much_or_nonsense_is_none(data: bytes) -> None:
     assert decode(data) is None
+
+
+def test_what_a_newer_gateway_says_more_is_left_out() -> None:
+    assert decode(encode(["b", "a" * 16, {"more": 1}])) == Bye("a" * 16)
 
 
 def test_the_largest_session_fits() -> None:
@@ -210,3 +215,28 @@ def test_a_connection_is_newer_than_the_one_it_follows_whatever_the_clocks_say()
     peers.place(party.session, GATEWAYS[0], (1, MemberState.LIVE, NOW + 5_000))
     party.enter(1)
     assert member.since_ms > NOW + 5_000
+
+
+# --- what is still to be told ----------------------------------------------------------------------------
+
+
+def test_what_is_told_is_read_when_it_is_told_and_only_of_members_here() -> None:
+    party = Party()
+    here, _ = party.enter(1)
+    there = make_member(party.session, 2)
+    gone = make_member(party.session, 3)
+    here.shown = there.shown = position(NOW)
+    unsaid, more = Unsaid(), Unsaid()
+    unsaid.moved |= {1, 2, 3, 4}
+    more.shown |= {1, 3, 4}
+    unsaid.add(more)
+    peers.place(party.session, GATEWAYS[0], (2, MemberState.LIVE, NOW))
+    assert list(unsaid.messages(party.session, "me")) == [
+        Moved("me", 1, [(1, MemberState.LIVE, NOW), (3, MemberState.OFFLINE, gone.since_ms)]),
+        Shown("me", [row(1, NOW)]),
+    ]
+    more.hello = more.ask = True
+    unsaid.add(more)
+    here.shown = None
+    assert list(unsaid.messages(party.session, "me")) == [Hello("me", 1, True, [(1, MemberState.LIVE, NOW)])]
+    assert list(Unsaid().messages(party.session, "me")) == []

@@ -300,11 +300,14 @@ async def test_nothing_is_said_of_a_session_that_is_withheld_until_it_is_release
         doubt(other.hub, other.session(hosted))
         at = wall_ms()
         other.fix(ana, 1, at)
-        other.session(hosted).members[member_of(ana).number].heard_ms -= 60_000
+        member_of(ana).heard_ms -= 60_000
+        other.hub.announce_moved(other.session(hosted), wall_ms())
+        assert member_of(ana).state is MemberState.STALE
         await asyncio.sleep(0.7)
         assert [message for message in heard if message.gateway == other.gateway.id] == []
         release(other.hub, other.session(hosted))
         await hears(host, member_of(ana).number, at)
+        await eventually(lambda: states(one, hosted)[member_of(ana).number] is MemberState.STALE)
 
 
 async def test_sessions_that_are_withheld_stop_nobody_elses(two: Any) -> None:
@@ -414,6 +417,12 @@ async def test_a_gateway_that_does_not_hold_a_session_knows_its_states_when_aske
     assert found is not None
     await asyncio.gather(third.gateway.hold(found), third.gateway.hold(found))
     assert states(third, hosted) == {1: MemberState.LIVE, member_of(ana).number: MemberState.LIVE}
+    fourth = await gateway()
+    async with fourth.registry.lock(hosted.id):
+        session = await fourth.registry.load(hosted.id)
+    assert session in fourth.gateway.relay._expected
+    await eventually(lambda: fourth.gateway.relay._expected == {})
+    assert len(session.peers) == 3
     began_s = time.monotonic()
     for _ in range(20):
         await third.gateway.hold(found)

@@ -229,3 +229,16 @@ def test_a_party_that_never_rests_gets_its_frames() -> None:
         party.later(10)
     assert 18 <= len(frames(socket)) <= 21
     assert 18 <= len(told.shown) <= 21
+
+
+def test_what_comes_after_a_publication_is_published_with_the_next() -> None:
+    party, socket, told = shared()
+    party.fix(socket, 1, at=NOW)
+    while not told.shown:
+        party.later(SLOT_MS)
+    party.later(10)
+    party.fix(socket, 2, at=NOW + 1)
+    until(party, 2_500)
+    (first_ms, _), (second_ms, _) = told.shown
+    assert abs(second_ms - first_ms - 1_000) <= SLOT_MS
+    assert [row for frame in frames(socket) for row in frame][-1] == (1, NOW + 1)
