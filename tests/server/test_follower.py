@@ -82,9 +82,11 @@ class Following:
             yield
             assert not any(task.done() for task in tasks), "a loop ended"
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            left = set(tasks)
+            while left:  # a driver may swallow a cancellation: ask again, as the gateway does
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=0.1)
 
     async def regained(self, times: int = 1) -> None:
         await eventually(lambda: self.gateway.count(("regained", True)) >= times)
