@@ -298,7 +298,7 @@ async def test_nothing_finer_than_allowed_is_taken_and_what_was_early_is_asked_a
     """The other gateway has read of a loosening that this one has not."""
     one, other, hosted, host, ana = two
     session, number = one.session(hosted), member_of(ana).number
-    session.precision = Precision.ROUGH
+    session.precision = session.pledged = Precision.ROUGH  # also should it be read meanwhile
     one.hub.restrict(session)
     host.said()
     at = wall_ms()
@@ -307,6 +307,7 @@ async def test_nothing_finer_than_allowed_is_taken_and_what_was_early_is_asked_a
     assert session.members[number].shown is None
     await asyncio.sleep(0.3)
     assert said(host, wire.Positions) == []
+    session.pledged = None
     one.gateway.refresher.want(hosted.id)  # it is exact in PostgreSQL
     await hears(host, number, at)
     assert one.gateway.relay._early == set()
