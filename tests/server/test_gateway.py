@@ -11,6 +11,7 @@ from db.embedded import Stack
 from protocol import messages as wire
 from protocol.close_codes import CloseCode
 from protocol.precision import Precision
+from server.control_store import LEASES
 from server.lease import LEASE_MS
 from server.serving import serve
 from server.settings import Settings, SettingsError
@@ -60,7 +61,7 @@ async def test_without_redis_the_lease_ends_and_nothing_is_sent(own_stack: Stack
         ana, bo = await life.join(hosted), await life.join(hosted, "Bo")
         async with life.gateway.running():
             await eventually(life.gateway.lease.held)
-            assert 0 < await life.redis.pttl(f"gw:{life.gateway.id}") <= LEASE_MS
+            assert 0 < await life.redis.pttl(LEASES + life.gateway.id) <= LEASE_MS
             life.fix(ana, 1, now_ms())
             await eventually(lambda: said(bo, wire.Positions))
             for seq in (2, 3):
