@@ -10,15 +10,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-from redis.exceptions import RedisError
-
 from db import sessions as store
 from db.fence import SHARDS
 from db.parties import ID
 from db.pool import Pool
 from db.sessions import Erasure, Receipt
 from server.announcer import Unconfirmed
+from server.refresher import AWAY
 from server.snapshots import forget_masks, forget_snapshots
 from server.steering import Steering
 from server.streams import dead_key, fresh_key, stream_key
@@ -26,15 +24,7 @@ from server.streams import dead_key, fresh_key, stream_key
 FINISH_AFTER_S = 10.0
 """An erasure that is older is nobody's any more: the gateway that began it died, or could not finish it."""
 
-_AWAY = (
-    RedisError,
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a statement that meets the server's goodbye
-    TimeoutError,
-    Unconfirmed,
-)
+_AWAY = (*AWAY, Unconfirmed)
 _PURGE = (Path(__file__).parent / "purge.lua").read_text(encoding="utf-8")
 
 logger = logging.getLogger("partyline.erasure")
